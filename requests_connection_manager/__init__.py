@@ -1,0 +1,1 @@
+"""One package in place of the glue around requests and httpx."""
