@@ -1,0 +1,440 @@
+"""Running the pipeline on requests.
+
+Holds :func:`run_sync`, which runs a coroutine without an event loop, and :class:`RequestsHop`,
+whose ``async def`` methods block and never suspend. Knows requests and urllib3; decides nothing.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, Mapping, Optional, Tuple, TypeVar
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import requests
+import urllib3.exceptions as urllib3_errors
+from urllib3.util import Timeout as UrllibTimeout
+
+from . import _requests_errors
+from ._deadline_body import guard_body
+from ._wire import Watch, Wire, current_wire, watchdog
+from .call import Call
+from .core import SystemClock
+from .exceptions import ConnectionManagerError
+from .hop import Hop
+from .outcome import Outcome, Phase
+from .admission import deadline_exceeded
+from .policies.auth import choose
+from .policies.deadline import tighter
+from .redaction import redact_url
+from .settings import UNSET
+
+if TYPE_CHECKING:
+    from .adapter import PipelineAdapter
+    from .core import Core
+
+T = TypeVar("T")
+
+def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, without an event loop.
+
+    >>> async def answer() -> int: return 42
+    >>> run_sync(answer())
+    42
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError("the coroutine suspended, which needs an event loop")
+
+
+class RequestsHop(Hop[requests.Response]):
+    """One hop over a requests adapter.
+
+    :param timeout: what the caller gave, or :data:`UNSET`.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        adapter: PipelineAdapter,
+        call: Call,
+        request: requests.PreparedRequest,
+        timeout: Any,
+        send_kwargs: Dict[str, Any],
+    ) -> None:
+        self.call = call
+        self.clock = core.clock
+        self.events = core.events
+        self.request = request
+        self.method = request.method or "GET"
+        url = request.url or ""
+        self.url = redact_url(url)
+        self.scope = core.scope(call.configuration, url)
+        self.settings, self.retry = call.settings_for(self.scope.policy)
+        if adapter.max_retries is not adapter.managed_retry and "max_retries" not in call.overrides:
+            self.retry = adapter.max_retries
+        self._adapter = adapter
+        self._timeout = resolve_timeout(self.settings, call.overrides, timeout)
+        self._send_kwargs = send_kwargs
+        self._wire = Wire()
+        self._watch: Optional[Watch] = None
+        if call.first_origin is None:
+            call.first_origin = self.scope.origin
+        self._position = _body_position(request)
+        self._sends = 0
+        self.keyed = self._is_keyed()
+        self._refuse_spent_body()
+
+    # -- the verbs of the pipeline
+
+    async def send(self) -> requests.Response:
+        request = self._with_credentials()
+        self._rewind()
+        deadline = self.call.deadline
+        wire = self._wire
+        wire.reused = wire.fired = False
+        crew = self.call.crew
+        if crew is not None:
+            crew.enter(wire)
+        token = current_wire.set(wire)
+        if deadline is not None:
+            self._watch = watchdog.watch(wire, deadline.remaining())
+        try:
+            response = self._send_once(request)
+            if deadline is not None:
+                guard_body(response, self)
+            if not self._send_kwargs.get("stream") and not response.is_redirect:
+                _ = response.content
+        except Exception as exc:
+            self.disarm()
+            if self.late():
+                raise deadline_exceeded(self) from exc
+            raise
+        except BaseException:
+            self.disarm()
+            raise
+        finally:
+            wire.fresh = False
+            current_wire.reset(token)
+            if crew is not None:
+                crew.leave(wire)
+                crew.check()
+        return self._in_time(response)
+
+    def _send_once(self, request: requests.PreparedRequest) -> requests.Response:
+        timeout = self._timeout
+        if self.call.deadline is not None:
+            timeout = _within(timeout, self.call)
+        began = self.clock.monotonic()
+        response = self._adapter.send_once(request, timeout=timeout, **self._send_kwargs)
+        response.__dict__["_attempt_elapsed"] = self.clock.monotonic() - began
+        return response
+
+    def _in_time(self, response: requests.Response) -> requests.Response:
+        if self.call.deadline is not None:
+            if self.late():
+                self.disarm()
+                response.close()
+                raise deadline_exceeded(self)
+            # requests reads the body of a redirect itself, after this.
+            if not self._send_kwargs.get("stream") and not response.is_redirect:
+                self.disarm()
+        return response
+
+    def late(self) -> bool:
+        """Tell whether the deadline has struck; what was read since can't be trusted."""
+        deadline = self.call.deadline
+        return deadline is not None and (self._wire.fired or deadline.expired())
+
+    def disarm(self) -> None:
+        """Stop the watch over this attempt's socket."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    async def sleep(self, seconds: float) -> None:
+        crew = self.call.crew
+        if crew is not None and isinstance(self.clock, SystemClock):
+            crew.sleep(seconds)
+        else:
+            self.clock.sleep(seconds)
+
+    async def blocking(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args)
+
+    async def settle(self, response: requests.Response) -> None:
+        try:
+            _ = response.content
+        except (requests.RequestException, ConnectionManagerError, RuntimeError, OSError):
+            response.close()
+        finally:
+            self.disarm()
+
+    def status(self, response: requests.Response) -> int:
+        return response.status_code
+
+    def headers(self, response: requests.Response) -> Mapping[str, str]:
+        return response.headers
+
+    def phase(self, error: Exception) -> Optional[Phase]:
+        return phase_of(error)
+
+    def stale(self, error: Exception) -> bool:
+        return self._wire.reused and not self._wire.fired and _died_before_answer(error)
+
+    def replayable(self) -> bool:
+        return self._position is not _NEVER
+
+    async def replace_connection(self) -> None:
+        self._wire.fresh = True
+
+    def deliver(self, response: requests.Response) -> requests.Response:
+        response.__dict__["attempts"] = tuple(self.call.attempts)
+        return response
+
+    def error(
+        self,
+        kind: Any,
+        message: str,
+        outcome: Optional[Outcome] = None,
+        response: Optional[requests.Response] = None,
+        **details: Any,
+    ) -> ConnectionManagerError:
+        cls = _requests_errors.flavour(kind, outcome)
+        if response is not None:
+            details.update(
+                status_code=response.status_code, headers=response.headers, body=_text(response)
+            )
+            self.deliver(response)
+        error: ConnectionManagerError = cls(
+            message,
+            request=self.request,
+            response=response,
+            attempts=tuple(self.call.attempts),
+            **details,
+        )
+        return error
+
+    # -- credentials
+
+    def _is_keyed(self) -> bool:
+        name = self.settings.idempotency_key_header
+        return name is not None and (name in self.request.headers or self._needs_key())
+
+    def _needs_key(self) -> bool:
+        allowed = self.settings.allowed_methods
+        return allowed is not None and self.method not in allowed
+
+    def _with_credentials(self) -> requests.PreparedRequest:
+        """Return the request as it is sent: a copy, when something of ours has to be on it."""
+        policy, call = self.scope.policy, self.call
+        manager = call.configuration.credentials
+        if manager is not None and self.scope.origin != call.first_origin:
+            manager = None
+        key_name = self.settings.idempotency_key_header
+        add_key = key_name is not None and self.keyed and key_name not in self.request.headers
+        if manager is None and not add_key and not _has_own(policy):
+            return self.request
+        request = self.request.copy()
+        headers, query = choose(
+            manager, policy.credentials, request.headers, call.explicit, call.from_netrc
+        )
+        request.headers.update(headers)
+        for name, value in policy.headers:
+            if name.lower() not in call.explicit:
+                request.headers[name] = value
+        if add_key and key_name is not None:
+            request.headers[key_name] = call.idempotency_key()
+        if query is not None:
+            request.url = with_query(request.url or "", *query)
+        if policy.auth is not None and "authorization" not in call.explicit:
+            request.prepare_auth(policy.auth, request.url or "")
+        return request
+
+    # -- the body
+
+    def _refuse_spent_body(self) -> None:
+        body = self.request.body
+        if self._position is not _NEVER or body is None:
+            return
+        if self.call.spent_body is body:
+            raise requests.exceptions.UnrewindableBodyError(
+                f"{self.method} {self.url}: the request body was consumed by an earlier hop of "
+                "this call (a redirect or an authentication challenge) and cannot be replayed; "
+                "give the body as bytes or as a seekable file"
+            )
+        self.call.spent_body = body
+
+    def _rewind(self) -> None:
+        self._sends += 1
+        if self._sends > 1 and self._position is not None:
+            body: Any = self.request.body
+            body.seek(self._position)
+
+
+_NEVER: Any = object()
+
+
+def _body_position(request: requests.PreparedRequest) -> Any:
+    """Return where to rewind the body to: ``None`` no need to, ``_NEVER`` impossible."""
+    body: Any = request.body
+    if body is None or isinstance(body, (bytes, str, bytearray)):
+        return None
+    position = getattr(request, "_body_position", None)
+    if isinstance(position, int):
+        return position if _seekable(body) else _NEVER
+    if not _seekable(body):
+        return _NEVER
+    try:
+        return body.tell()
+    except (AttributeError, OSError):
+        return _NEVER
+
+
+def _seekable(body: Any) -> bool:
+    if not hasattr(body, "seek"):
+        return False
+    seekable = getattr(body, "seekable", None)
+    return bool(seekable()) if callable(seekable) else True
+
+
+def _has_own(policy: Any) -> bool:
+    return (
+        policy.credentials is not None or policy.auth is not None or bool(policy.headers)
+    )
+
+
+def with_query(url: str, name: str, value: str) -> str:
+    """Return ``url`` with one more query parameter, unless it has it already.
+
+    >>> with_query("https://api.test/a?b=1#c", "key", "x y")
+    'https://api.test/a?b=1&key=x+y#c'
+    """
+    parts = urlsplit(url)
+    if any(pair.split("=", 1)[0] == name for pair in parts.query.split("&")):
+        return url
+    added = urlencode({name: value})
+    return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+
+
+def _text(response: requests.Response) -> Optional[str]:
+    try:
+        return response.text
+    except (RuntimeError, requests.RequestException, LookupError):
+        return None
+
+
+# -- timeouts
+
+
+def resolve_timeout(settings: Any, overrides: Mapping[str, Any], given: Any) -> Any:
+    """Return the timeout for requests: the call's own, or the settings' with its finer parts."""
+    if given is not UNSET:
+        timeout, connect, read = given, overrides.get("connect_timeout"), overrides.get(
+            "read_timeout"
+        )
+    else:
+        timeout, connect, read = (
+            settings.timeout,
+            settings.connect_timeout,
+            settings.read_timeout,
+        )
+    if connect is None and read is None:
+        return timeout
+    base = _pair(timeout)
+    return (base[0] if connect is None else connect, base[1] if read is None else read)
+
+
+def _pair(timeout: Any) -> Tuple[Any, Any]:
+    if isinstance(timeout, UrllibTimeout):
+        return timeout.connect_timeout, timeout.read_timeout
+    if isinstance(timeout, tuple):
+        connect, read = timeout
+        return connect, read
+    return timeout, timeout
+
+
+def _within(timeout: Any, call: Call) -> Tuple[Optional[float], Optional[float]]:
+    connect, read = _pair(timeout)
+    # urllib3 refuses 0; whoever is that late is caught right after.
+    return (
+        max(tighter(connect, call.deadline) or 0.0, 0.001),
+        max(tighter(read, call.deadline) or 0.0, 0.001),
+    )
+
+
+# -- errors
+
+
+_LOCAL = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.UnrewindableBodyError,
+)
+
+
+def phase_of(error: Exception) -> Optional[Phase]:
+    """Tell from requests' error how far the request had got."""
+    if isinstance(error, _LOCAL):
+        return Phase.LOCAL
+    if isinstance(error, requests.exceptions.SSLError):
+        return Phase.UNTRUSTED if _is_verification(error) else Phase.SENT
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)):
+        return Phase.NOT_SENT
+    if isinstance(
+        error, (requests.ReadTimeout, requests.exceptions.ChunkedEncodingError, requests.Timeout)
+    ):
+        return Phase.SENT
+    if isinstance(error, requests.ConnectionError):
+        return _phase_of_connection_error(error)
+    if isinstance(error, (requests.RequestException, ValueError)):
+        return None
+    # Adapters of others may let through what requests would have wrapped.
+    if isinstance(error, (urllib3_errors.HTTPError, ConnectionError, TimeoutError)):
+        return Phase.SENT
+    return None
+
+
+def _phase_of_connection_error(error: Exception) -> Phase:
+    for cause in _causes(error):
+        if isinstance(cause, (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError)):
+            return Phase.NOT_SENT
+        if isinstance(cause, urllib3_errors.EmptyPoolError):
+            return Phase.LOCAL
+        if isinstance(cause, urllib3_errors.ClosedPoolError):
+            return Phase.NOT_SENT
+    return Phase.SENT
+
+
+def _causes(error: BaseException) -> Any:
+    """Walk through the errors that requests and urllib3 wrap into one another."""
+    found: Optional[BaseException] = error
+    for _ in range(8):
+        if found is None:
+            return
+        yield found
+        reason = getattr(found, "reason", None)
+        args = [arg for arg in found.args if isinstance(arg, BaseException)]
+        found = reason if isinstance(reason, BaseException) else args[-1] if args else None
+
+
+def _is_verification(error: Exception) -> bool:
+    for cause in _causes(error):
+        if isinstance(cause, (ssl.CertificateError, ssl.SSLCertVerificationError)):
+            return True
+    return "certificate verify failed" in str(error) or "doesn't match" in str(error)
+
+
+def _died_before_answer(error: Exception) -> bool:
+    return any(
+        isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError))
+        for cause in _causes(error)
+    )
+
+
+__all__ = ["RequestsHop", "phase_of", "resolve_timeout", "run_sync"]

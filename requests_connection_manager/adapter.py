@@ -1,0 +1,192 @@
+"""The requests adapter that runs the pipeline.
+
+Holds :class:`PipelineAdapter`, which ``ConnectionManager`` mounts on ``http://`` and
+``https://``, and the contextvar in which the state of a call travels: requests drops attributes of
+prepared requests when it copies them, and ``send`` takes no extra keywords.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ssl
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.util.retry import Retry as UrllibRetry
+
+from ._sync import RequestsHop, run_sync
+from ._wire import teach
+from .call import Call
+from .pipeline import run_pipeline
+from .settings import UNSET
+
+if TYPE_CHECKING:
+    from .core import Core
+
+current_call: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
+    "requests_connection_manager_call", default=None
+)
+
+# The one retry loop is the pipeline's: below it urllib3 tries once and raises what happened.
+_ONCE = UrllibRetry(0, read=False)
+
+
+class PipelineAdapter(HTTPAdapter):
+    """An ``HTTPAdapter`` whose requests go through the pipeline.
+
+    :param core: the manager's core; ``None`` until a manager mounts it.
+    :param max_retries: the policy, as a urllib3 ``Retry`` that other code may look at, or replace.
+    :param ssl_context: used as it is, for all ``https://`` connections.
+    :param wraps: another adapter; each attempt is its ``send``, so its behaviour is kept::
+
+        manager.mount("https://api.test", PipelineAdapter(wraps=VendorAdapter()))
+
+    The other parameters are ``HTTPAdapter``'s. Thread-safe as ``HTTPAdapter`` is.
+    """
+
+    def __init__(
+        self,
+        pool_connections: int = 10,
+        pool_maxsize: int = 10,
+        max_retries: Any = 0,
+        pool_block: bool = False,
+        *,
+        core: Optional[Core] = None,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        wraps: Optional[BaseAdapter] = None,
+    ) -> None:
+        self.core = core
+        self.wraps = wraps
+        self.ssl_context = ssl_context
+        super().__init__(pool_connections, pool_maxsize, max_retries, pool_block)
+        self.managed_retry: Optional[UrllibRetry] = self.max_retries
+
+    def manage(self, core: Core) -> None:
+        """Belong to a manager: run its pipeline, show its retry policy."""
+        self.core = core
+        if self.max_retries is self.managed_retry:
+            self.managed_retry = self.max_retries = core.configuration.default.retry
+
+    # -- pools
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    ) -> None:
+        """Build the pools; with a context of the user's, they use just that."""
+        if self.ssl_context is not None:
+            pool_kwargs["ssl_context"] = self.ssl_context
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
+        teach(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Return the pools for a proxy."""
+        if proxy not in self.proxy_manager:
+            if self.ssl_context is not None:
+                proxy_kwargs.setdefault("ssl_context", self.ssl_context)
+            return teach(super().proxy_manager_for(proxy, **proxy_kwargs))
+        return super().proxy_manager_for(proxy, **proxy_kwargs)
+
+    def use_ssl_context(self, ssl_context: Optional[ssl.SSLContext]) -> None:
+        """Give new connections another context; those in use finish on the old one."""
+        self.ssl_context = ssl_context
+        self.renew_pools()
+
+    def renew_pools(self) -> None:
+        """Start with empty pools; connections in use are closed when they come back."""
+        self.proxy_manager = {}
+        self.init_poolmanager(self._pool_connections, self._pool_maxsize, self._pool_block)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Set up verification; a context of the user's is left untouched."""
+        if self.ssl_context is None:
+            super().cert_verify(conn, url, verify, cert)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+        """Return what a pool is chosen by."""
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if self.ssl_context is not None and host["scheme"] == "https":
+            pool = {"ssl_context": self.ssl_context}
+            if not self.ssl_context.check_hostname:
+                # urllib3 would check the name itself when the context leaves it out.
+                pool["assert_hostname"] = False
+        return host, pool
+
+    # -- pickling, as HTTPAdapter does it
+
+    def __getstate__(self) -> Dict[str, Any]:
+        state = dict(super().__getstate__())
+        state["wraps"] = self.wraps
+        state["_managed"] = self.max_retries is self.managed_retry
+        return state
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.core = self.ssl_context = None
+        self.wraps = state.pop("wraps", None)
+        managed = state.pop("_managed", True)
+        super().__setstate__(state)  # type: ignore[misc]  # defined, but not in older stubs
+        self.managed_retry = self.max_retries if managed else None
+
+    # -- sending
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send one hop through the pipeline.
+
+        :raises requests.RequestException: requests' own errors, and ours, which are also those.
+        """
+        if self.core is None:
+            return self.send_once(
+                request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
+            )
+        call = current_call.get()
+        if call is None or call.owner.core is not self.core:
+            call = self.core.begin(request.url or "", {}, self.core.clock.monotonic())
+        if not call.timeout_given:
+            timeout = UNSET
+        hop = RequestsHop(
+            self.core,
+            self,
+            call,
+            request,
+            timeout,
+            {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies},
+        )
+        return run_sync(run_pipeline(hop))
+
+    def send_once(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send exactly once, without the pipeline."""
+        if self.wraps is not None:
+            response = self.wraps.send(request, **kwargs)
+        else:
+            # Looked up on the class at call time: test doubles patch HTTPAdapter.send there.
+            response = HTTPAdapter.send(self._inner(), request, **kwargs)
+        if getattr(response, "connection", None) is not None:
+            # Digest authentication re-sends through it, which is a hop of its own.
+            response.connection = self  # type: ignore[attr-defined]  # not in the stubs
+        return response
+
+    def _inner(self) -> HTTPAdapter:
+        """Return an adapter that shares everything with this one and never retries.
+
+        ``copy.copy`` would go through ``__setstate__``, which builds new pools.
+        """
+        inner: HTTPAdapter = self.__class__.__new__(self.__class__)
+        inner.__dict__.update(self.__dict__)
+        inner.max_retries = _ONCE
+        return inner
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        super().close()
+        if self.wraps is not None:
+            self.wraps.close()

@@ -1,0 +1,100 @@
+"""The state of one call, from its first hop to its last.
+
+Holds :class:`Call`, which the faces create and every hop of a redirect or an auth flow shares.
+Knows no HTTP library.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, FrozenSet, List, Mapping, Optional, Tuple
+
+from urllib3.util.retry import Retry as UrllibRetry
+
+from .endpoints import Configuration, Policy
+from .events import AttemptFinished
+from .patterns import Origin
+from .policies.deadline import Deadline
+from .settings import Settings
+
+NO_NAMES: FrozenSet[str] = frozenset()
+
+
+class Call:
+    """What belongs to one call of the user, whatever number of hops and attempts it takes.
+
+    :ivar configuration: the snapshot of the settings with which the call began.
+    :ivar overrides: the checked settings of this call alone.
+    :ivar explicit: lower-case names of the headers that the call itself gave.
+    :ivar from_netrc: the ``Authorization`` of the first hop comes from netrc.
+    :ivar first_origin: where manager-wide credentials may go.
+    :ivar deadline: when all of it must be over.
+    :ivar stream: the caller reads the body.
+    :ivar attempts: the history, over all hops.
+    :ivar owner: the manager whose call it is.
+    :ivar timeout_given: the caller gave a timeout; otherwise each hop has that of its own URL.
+    :ivar sent: the first hop is under way; a further ``send`` is a redirect's or somebody else's.
+    :ivar redirecting: the next ``send`` is a redirect's.
+    :ivar origin: the origin of the latest hop.
+    :ivar crew: the batch that the call belongs to, which can end it.
+    :ivar spent_body: a body that was sent and can't be sent again.
+    """
+
+    __slots__ = (
+        "_key",
+        "attempts",
+        "configuration",
+        "crew",
+        "deadline",
+        "explicit",
+        "finished",
+        "first_origin",
+        "from_netrc",
+        "origin",
+        "overrides",
+        "owner",
+        "redirecting",
+        "sent",
+        "spent_body",
+        "stream",
+        "timeout_given",
+        "user_trace",
+    )
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        overrides: Mapping[str, Any],
+        first_origin: Optional[Origin] = None,
+    ) -> None:
+        self.configuration = configuration
+        self.overrides = overrides
+        self.explicit = NO_NAMES
+        self.from_netrc = False
+        self.first_origin = first_origin
+        self.deadline: Optional[Deadline] = None
+        self.stream = False
+        self.attempts: List[AttemptFinished] = []
+        self.spent_body: Any = None
+        self.finished = False
+        self.owner: Any = None
+        self.timeout_given = True
+        self.sent = False
+        self.redirecting = False
+        self.origin: Optional[Origin] = None
+        self.crew: Any = None
+        self.user_trace: Any = None
+        self._key: Optional[str] = None
+
+    def settings_for(self, policy: Policy) -> Tuple[Settings, UrllibRetry]:
+        """Return the settings and the retry policy of a hop, this call's own included."""
+        if not self.overrides:
+            return policy.settings, policy.retry
+        settings = policy.settings.merged(self.overrides)
+        return settings, settings.retry()
+
+    def idempotency_key(self) -> str:
+        """Return the key of this call, the same on every attempt."""
+        if self._key is None:
+            self._key = str(uuid.uuid4())
+        return self._key

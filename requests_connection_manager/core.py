@@ -1,0 +1,144 @@
+"""What a manager is made of, whatever HTTP library it stands on.
+
+Holds :class:`Core`: the snapshot of the settings, the live registry, the events, the clock. Both
+managers own one. Knows no HTTP library.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from .call import Call
+from .endpoints import Configuration, Policy
+from .events import EventStream
+from .patterns import Origin, origin_of
+from .plugins import PluginManager
+from .policies.deadline import Deadline
+from .registry import Registry, Scope
+from .settings import CALL, CALL_SETTINGS, check_settings, unknown_setting
+from .stats import Statistics
+from .types import Clock
+
+_MAX_ORIGINS = 4096
+
+
+class SystemClock:
+    """The real time."""
+
+    # In this order: within the class body the name of the method hides the module.
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+    time = staticmethod(time.time)
+
+    async def asleep(self, seconds: float) -> None:
+        """Suspend the calling task for ``seconds``, on asyncio or trio."""
+        import anyio
+
+        await anyio.sleep(seconds)
+
+
+class Core:
+    """Settings, live state and events of one manager.
+
+    Thread-safe: the configuration is an immutable snapshot that is swapped under a lock; a call
+    keeps the one with which it began.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        plugins: PluginManager,
+        clock: Optional[Clock],
+        max_scopes: int,
+    ) -> None:
+        self.configuration = configuration
+        self.plugins = plugins
+        self.clock: Clock = SystemClock() if clock is None else clock
+        self.max_scopes = max_scopes
+        self.events = EventStream()
+        self.registry = Registry(self.clock.monotonic, max_scopes)
+        self.stats = Statistics(max_scopes)
+        self.events.add(self.stats.on_event, *self.stats.event_types)
+        self._lock = threading.Lock()
+        self._origins: Dict[str, Origin] = {}
+        _alive.add(self)
+
+    def configure(self, change: Callable[[Configuration], Configuration]) -> None:
+        """Swap the snapshot for what ``change`` makes of it."""
+        with self._lock:
+            self.configuration = change(self.configuration)
+            self.registry.forget_policies()
+
+    def begin(self, url: str, overrides: Mapping[str, Any], began: float) -> Call:
+        """Start a call.
+
+        :param overrides: the checked settings of this call.
+        :param began: when its clock started, before the hooks.
+        """
+        configuration = self.configuration
+        call = Call(configuration, overrides)
+        if configuration.limits_time or "total_timeout" in overrides:
+            settings, _ = call.settings_for(configuration.resolve(url))
+            if settings.total_timeout is not None:
+                call.deadline = Deadline(
+                    settings.total_timeout, self.clock.monotonic, began
+                )
+        return call
+
+    def scope(self, configuration: Configuration, url: str) -> Scope:
+        """Return the live scope of a URL."""
+        return self.registry.scope(configuration.resolve(url), self.origin(url))
+
+    def policy(self, call: Call, url: str) -> Policy:
+        """Return the policy of a URL as ``call`` sees it."""
+        return call.configuration.resolve(url)
+
+    def origin(self, url: str) -> Origin:
+        """Return the origin of a URL, from memory when its text is plain and known."""
+        end = url.find("/", 8)
+        text = url[:end] if end > 0 else url
+        known = self._origins.get(text)
+        if known is not None:
+            return known
+        origin = origin_of(url)
+        if end > 0 and not any(mark in text for mark in "@?#\\%"):
+            if len(self._origins) >= _MAX_ORIGINS:
+                self._origins = {}
+            self._origins[text] = origin
+        return origin
+
+    def renew_locks(self) -> None:
+        """Replace every lock; another thread may have held one when the process forked."""
+        self._lock = threading.Lock()
+        for part in (self.plugins, self.events, self.stats):
+            part.renew_lock()
+        self.registry.renew_locks()
+
+
+_alive: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for core in list(_alive):
+        core.renew_locks()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
+
+
+def take_overrides(kwargs: Dict[str, Any], known: Tuple[str, ...], where: str) -> Dict[str, Any]:
+    """Split the settings of this call off ``kwargs``, checked.
+
+    :param known: the names that the HTTP library takes.
+    :raises TypeError: for a name that nobody knows, naming the nearest.
+    """
+    given = {name: kwargs.pop(name) for name in list(kwargs) if name in CALL_SETTINGS}
+    for name in kwargs:
+        if name not in known:
+            raise TypeError(unknown_setting(name, (*known, *CALL_SETTINGS), where))
+    return check_settings(given, CALL, where) if given else given

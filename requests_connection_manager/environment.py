@@ -1,0 +1,122 @@
+"""What requests reads from the environment, read again only when it changed.
+
+Holds :class:`Environment`: proxies, ``no_proxy``, CA bundles and netrc. The functions that read
+are requests' own; re-reading and re-parsing for every request costs it a quarter of its time.
+Each answer is remembered together with a fingerprint of what it depends on, so a change of a
+variable or of the netrc file takes effect at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import requests.sessions
+from requests.utils import NETRC_FILES
+
+_MAX_HOSTS = 1024
+
+# Elsewhere proxies also come from the registry or the system configuration.
+_ENVIRONMENT_IS_ALL = sys.platform.startswith("linux")
+
+_NOTHING: Dict[str, str] = {}
+
+
+def _variables() -> Mapping[Any, Any]:
+    """Return the raw table behind ``os.environ``: comparing it decodes nothing."""
+    data: Mapping[Any, Any] = getattr(os.environ, "_data", os.environ)
+    return data
+
+
+class Environment:
+    """The environment as requests sees it.
+
+    Thread-safe: the memory is one object that is replaced when the environment changed.
+    """
+
+    def __init__(self) -> None:
+        self._memory = _Memory()
+
+    def _current(self) -> _Memory:
+        memory = self._memory
+        if not memory.valid():
+            memory = self._memory = _Memory()
+        return memory
+
+    def proxies(self, url: str, no_proxy: Optional[str]) -> Mapping[str, str]:
+        """Return what ``requests.utils.get_environ_proxies`` returns; not to be changed."""
+        if not _ENVIRONMENT_IS_ALL:
+            return requests.sessions.get_environ_proxies(url, no_proxy=no_proxy)
+        return self._current().proxies(url, no_proxy)
+
+    def ca_bundle(self) -> Optional[str]:
+        """Return the CA bundle that the environment names."""
+        return self._current().bundle
+
+    def netrc_auth(self, url: str) -> Optional[Tuple[str, str]]:
+        """Return what ``requests.utils.get_netrc_auth`` returns."""
+        return self._current().netrc_auth(url)
+
+
+class _Memory:
+    """Answers that hold as long as the environment is what it was."""
+
+    def __init__(self) -> None:
+        self._variables = dict(_variables())
+        self._proxies_function = requests.sessions.get_environ_proxies
+        self._netrc_function = requests.sessions.get_netrc_auth
+        self.bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        self._proxies: Dict[Tuple[str, Optional[str]], Mapping[str, str]] = {}
+        named = os.environ.get("NETRC")
+        self._netrc_paths = tuple(
+            os.path.expanduser(path)
+            for path in ([named] if named is not None else [f"~/{name}" for name in NETRC_FILES])
+        )
+        self._netrc_state: Any = None
+        self._netrc: Dict[str, Optional[Tuple[str, str]]] = {}
+
+    def valid(self) -> bool:
+        return (
+            self._variables == _variables()
+            and self._proxies_function is requests.sessions.get_environ_proxies
+            and self._netrc_function is requests.sessions.get_netrc_auth
+        )
+
+    def proxies(self, url: str, no_proxy: Optional[str]) -> Mapping[str, str]:
+        key = (_host_part(url), no_proxy)
+        known = self._proxies.get(key)
+        if known is None:
+            if len(self._proxies) >= _MAX_HOSTS:
+                self._proxies = {}
+            known = self._proxies_function(url, no_proxy=no_proxy) or _NOTHING
+            self._proxies[key] = known
+        return known
+
+    def netrc_auth(self, url: str) -> Optional[Tuple[str, str]]:
+        state = tuple(map(_file_state, self._netrc_paths))
+        if not any(state):
+            return None
+        if state != self._netrc_state or len(self._netrc) >= _MAX_HOSTS:
+            self._netrc_state, self._netrc = state, {}
+        host = _host_part(url)
+        if host not in self._netrc:
+            self._netrc[host] = self._netrc_function(url)
+        return self._netrc[host]
+
+
+def _host_part(url: str) -> str:
+    """Return the URL up to its path: all that proxies and netrc depend on."""
+    for mark in "/?#":
+        end = url.find(mark, 8)
+        if end > 0:
+            url = url[:end]
+    return url
+
+
+def _file_state(path: str) -> Optional[Tuple[int, int, int]]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

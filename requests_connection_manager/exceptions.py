@@ -1,0 +1,160 @@
+"""The one exception tree.
+
+Holds every error class that the package raises, in the form that knows no HTTP library. What is
+actually raised is a subclass that is *also* the error of the library underneath (see
+``_requests_errors`` and ``_httpx_errors``), so both ``except MaxRetriesExceeded`` and
+``except requests.ConnectTimeout`` work. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple, Type
+
+
+@dataclass(frozen=True)
+class RequestSummary:
+    """What a pickled error keeps of its request: the method and the redacted URL."""
+
+    method: str
+    url: str
+
+
+class ConnectionManagerError(Exception):
+    """Base of every error of this package.
+
+    :ivar request: the request that failed, a ``requests.PreparedRequest`` or ``httpx.Request``;
+        ``None`` when it failed before one was built, a :class:`RequestSummary` after unpickling.
+    :ivar attempts: what was tried, a tuple of
+        :class:`~requests_connection_manager.events.AttemptFinished`.
+
+    Errors pickle without their request, response and cause: these can hold credentials.
+
+    >>> error = ConnectionManagerError("no luck")
+    >>> error.attempts, error.request
+    ((), None)
+    """
+
+    request: Any = None
+    response: Any = None
+    attempts: Tuple[Any, ...] = ()
+
+    def __init__(self, *args: Any, **details: Any) -> None:
+        # Not super(): the libraries' own __init__ differ in what they demand, and all that they
+        # would set is set here.
+        Exception.__init__(self, *args)
+        for name, value in details.items():
+            setattr(self, name, value)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, _public_state(self))
+
+
+def _public_state(error: ConnectionManagerError) -> Dict[str, Any]:
+    state = {
+        name: value
+        for name, value in error.__dict__.items()
+        if name not in ("request", "_request", "response", "headers", "body", "__notes__")
+    }
+    last = error.attempts[-1] if error.attempts else None
+    if last is not None:
+        state["request"] = RequestSummary(last.method, last.url)
+    return state
+
+
+def _rebuild(
+    cls: Type[ConnectionManagerError], args: Tuple[Any, ...], state: Dict[str, Any]
+) -> ConnectionManagerError:
+    return cls(*args, **state)
+
+
+class HTTPError(ConnectionManagerError):
+    """The server answered with an error status.
+
+    :ivar status_code: the status, e.g. ``503``.
+    :ivar headers: the response's headers.
+    :ivar body: the response's body as text, or ``None`` when it was not read.
+    :ivar response: the library's response object.
+    """
+
+    status_code: Optional[int] = None
+    headers: Optional[Mapping[str, str]] = None
+    body: Optional[str] = None
+
+
+class AuthenticationError(HTTPError):
+    """The server refused the credentials (401 or 403)."""
+
+
+class ConnectionError(ConnectionManagerError):
+    """The network failed: no connection, or one that broke."""
+
+
+class TimeoutError(ConnectionManagerError):
+    """Something took longer than it was given."""
+
+
+class ValidationError(ConnectionManagerError):
+    """A request or a response is not of the promised form."""
+
+
+class RateLimitError(ConnectionManagerError):
+    """A rate limit was hit: the server's (429) or our own.
+
+    :ivar retry_after: seconds after which to try again, or ``None`` when unknown.
+    """
+
+    retry_after: Optional[float] = None
+
+
+class RateLimitExceeded(RateLimitError):
+    """Our own limiter refused to send: nothing went out, no token was spent.
+
+    :ivar retry_after: seconds until a token is free.
+    """
+
+
+class CircuitBreakerOpen(ConnectionManagerError):
+    """The circuit breaker of this scope is open: nothing went out, no token was spent.
+
+    :ivar retry_after: seconds until the breaker lets a probe through.
+    """
+
+    retry_after: Optional[float] = None
+
+
+class MaxRetriesExceeded(ConnectionManagerError):
+    """A failure that is worth a retry was not, or no longer, retried.
+
+    It is also the underlying library's error for the last failure (``requests.ConnectTimeout``,
+    ``httpx.ReadError``, …); after a status it is an :class:`HTTPError` too.
+
+    :ivar reason: why no further attempt was made: ``"max_retries"``, ``"retry_budget"``,
+        ``"retry_after"`` (the server asks for more patience than ``retry_after_max``),
+        ``"deadline"``, ``"circuit_open"``, ``"rate_limit"`` or ``"body_not_replayable"``.
+    :ivar response: the last response, already read, or ``None`` after a connection error.
+    :ivar retry_after: the server's last hint in seconds, or ``None``.
+    """
+
+    reason: str = "max_retries"
+    retry_after: Optional[float] = None
+
+
+class DeadlineExceeded(TimeoutError):
+    """``total_timeout`` ran out, whatever the call was doing at that moment."""
+
+
+__all__ = [
+    "AuthenticationError",
+    "CircuitBreakerOpen",
+    "ConnectionError",
+    "ConnectionManagerError",
+    "DeadlineExceeded",
+    "HTTPError",
+    "MaxRetriesExceeded",
+    "RateLimitError",
+    "RateLimitExceeded",
+    "RequestSummary",
+    "TimeoutError",
+    "ValidationError",
+]

@@ -1,0 +1,95 @@
+"""One hop, as the pipeline sees it.
+
+Holds :class:`Hop`: one request to one URL and the verbs with which the pipeline acts on it. Each
+driver fills them in for its HTTP library; nothing here knows one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Generic, Mapping, Optional, Type, TypeVar
+
+from urllib3.util.retry import Retry as UrllibRetry
+
+from .call import Call
+from .events import EventStream
+from .exceptions import ConnectionManagerError
+from .outcome import Outcome, Phase
+from .registry import Scope
+from .settings import Settings
+from .types import Clock
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Hop(Generic[R]):
+    """One request to one URL, and how to act on it; each driver fills in the verbs.
+
+    :ivar keyed: the request carries an idempotency key.
+    """
+
+    call: Call
+    scope: Scope
+    settings: Settings
+    retry: UrllibRetry
+    events: EventStream
+    clock: Clock
+    method: str
+    url: str
+    """The URL, redacted: for events and messages."""
+    keyed: bool
+
+    async def send(self) -> R:
+        """Send once, on a copy with credentials, within timeout and deadline."""
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        raise NotImplementedError
+
+    async def blocking(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function that does I/O."""
+        raise NotImplementedError
+
+    async def settle(self, response: R) -> None:
+        """Read a response that is not going to be handed out, so that its connection is free."""
+        raise NotImplementedError
+
+    def status(self, response: R) -> int:
+        """Return the status of a response."""
+        raise NotImplementedError
+
+    def headers(self, response: R) -> Mapping[str, str]:
+        """Return the headers of a response, looked up without regard to case."""
+        raise NotImplementedError
+
+    def phase(self, error: Exception) -> Optional[Phase]:
+        """Tell how far the request had got; ``None``: not an error of sending."""
+        raise NotImplementedError
+
+    def stale(self, error: Exception) -> bool:
+        """Tell whether a reused connection died before the first byte of the response."""
+        raise NotImplementedError
+
+    def replayable(self) -> bool:
+        """Tell whether the body can be sent once more."""
+        raise NotImplementedError
+
+    async def replace_connection(self) -> None:
+        """Make the next send use a new connection."""
+        raise NotImplementedError
+
+    def deliver(self, response: R) -> R:
+        """Return what the caller gets."""
+        raise NotImplementedError
+
+    def error(
+        self,
+        kind: Type[ConnectionManagerError],
+        message: str,
+        outcome: Optional[Outcome] = None,
+        response: Optional[R] = None,
+        **details: Any,
+    ) -> ConnectionManagerError:
+        """Build an error that is also the library's own."""
+        raise NotImplementedError

@@ -1,0 +1,387 @@
+"""The part of a manager that is not about sending: settings, credentials, hooks, statistics.
+
+Holds :class:`Management`, the documented methods that both managers share, written once. Knows
+the core, no HTTP library.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
+
+from .core import Core
+from .endpoints import Configuration, Pattern, check_endpoint, pattern_name
+from .events import Event, Listener
+from .plugins import Hook, HookType, PluginManager
+from .policies.auth import AUTH_FIELDS, AUTH_TYPES
+from .policies.retry_budget import RetryBudget
+from .redaction import REDACTED, redact_sensitive_data, redact_url
+from .registry import Scope, origin_text
+from .settings import (
+    ENDPOINT,
+    MANAGER,
+    MANAGER_SETTINGS,
+    UNSET,
+    Settings,
+    check_settings,
+    unknown_setting,
+)
+from .types import Clock
+
+_AUTHORIZATION = ("bearer_token", "oauth2_token", "basic_auth")
+
+# auth_type -> the names of its parameters, and the settings that they become.
+_AUTH_PARAMETERS: Dict[str, Tuple[Tuple[str, ...], Callable[..., Dict[str, Any]]]] = {
+    "api_key": (
+        ("api_key", "header_name"),
+        lambda api_key, header_name=None: {
+            "api_key": api_key,
+            **({} if header_name is None else {"api_key_header": header_name}),
+        },
+    ),
+    "bearer": (("token",), lambda token: {"bearer_token": token}),
+    "oauth2": (("token",), lambda token: {"oauth2_token": token}),
+    "basic": (
+        ("username", "password"),
+        lambda username, password: {"basic_auth": (username, password)},
+    ),
+}
+
+
+def build_core(
+    given: Mapping[str, Any],
+    endpoints: Optional[Mapping[Pattern, Any]],
+    plugins: PluginManager,
+    clock: Optional[Clock],
+    max_scopes: int,
+) -> Core:
+    """Return the core for what a manager's constructor was given, checked.
+
+    :param given: the constructor's arguments; those that are no settings are left alone.
+
+    :raises TypeError: for a value of the wrong type.
+    :raises ValueError: for a value out of range, an unknown setting, or two credentials for one
+        header.
+    """
+    wanted = {
+        name: value
+        for name, value in given.items()
+        if name in MANAGER_SETTINGS and value is not UNSET
+    }
+    wanted.setdefault("retry_budget", RetryBudget())
+    settings = check_settings(wanted, MANAGER, "manager")
+    if endpoints is not None and not isinstance(endpoints, Mapping):
+        raise TypeError(
+            f"endpoint_configs must be a mapping of pattern -> settings, not {endpoints!r}"
+        )
+    if isinstance(max_scopes, bool) or not isinstance(max_scopes, int) or max_scopes < 1:
+        raise ValueError(f"max_scopes must be an int of at least 1, not {max_scopes!r}")
+    credentials = {name: settings.pop(name) for name in _CREDENTIALS if name in settings}
+    configuration = Configuration(
+        Settings().merged(settings),
+        {name: value for name, value in credentials.items() if value is not None},
+        {
+            pattern: check_endpoint(pattern, config)
+            for pattern, config in (endpoints or {}).items()
+        },
+    )
+    return Core(configuration, plugins, clock, max_scopes)
+
+
+_CREDENTIALS = (*AUTH_FIELDS, "api_key_header")
+
+
+class Management:
+    """Settings, credentials, hooks, events and statistics of a manager.
+
+    Every method is thread-safe and takes effect for calls that begin after it: it swaps an
+    immutable snapshot, and a call in flight keeps the one with which it began.
+    """
+
+    _core: Core
+
+    # -- endpoint patterns
+
+    def add_endpoint_config(self, pattern: Pattern, config: Dict[str, Any]) -> None:
+        """Give the URLs of ``pattern`` settings of their own.
+
+        :param pattern: ``"api.example.com"``, ``"*.example.com"``, ``"api.example.com/v1"``,
+            ``"https://api.example.com:8443/v1/*"``, ``"/v1/users"`` or a compiled regular
+            expression over ``scheme://host[:port]/path``. The most specific match wins.
+        :param config: settings, e.g. ``{"timeout": 5, "max_retries": 1}``; replaces those that
+            the pattern had.
+        :raises TypeError: for a value of the wrong type.
+        :raises ValueError: for a pattern that can't be understood, a value out of range or an
+            unknown setting.
+        """
+        checked = check_endpoint(pattern, config)
+        self._core.configure(
+            lambda known: known.replaced(endpoints={**known.endpoints, pattern: checked})
+        )
+
+    def remove_endpoint_config(self, pattern: Pattern) -> None:
+        """Take the settings of ``pattern`` away.
+
+        :raises ValueError: when there are none, naming the patterns that there are.
+        """
+
+        def remove(known: Configuration) -> Configuration:
+            self._known_pattern(known, pattern)
+            rest = {other: own for other, own in known.endpoints.items() if other != pattern}
+            return known.replaced(endpoints=rest)
+
+        self._core.configure(remove)
+
+    def get_endpoint_configs(self) -> Dict[Pattern, Dict[str, Any]]:
+        """Return a copy of all endpoint settings, credentials included."""
+        return {
+            pattern: dict(own) for pattern, own in self._core.configuration.endpoints.items()
+        }
+
+    @staticmethod
+    def _known_pattern(known: Configuration, pattern: Pattern) -> Mapping[str, Any]:
+        if pattern not in known.endpoints:
+            names = ", ".join(repr(pattern_name(other)) for other in known.endpoints) or "none"
+            raise ValueError(
+                f"no endpoint settings for pattern {pattern!r}; there are settings for: {names}"
+            )
+        return known.endpoints[pattern]
+
+    # -- credentials
+
+    def set_api_key(self, api_key: str, header_name: str = "X-API-Key") -> None:
+        """Send ``api_key`` in the header ``header_name``, to the origin of each call only."""
+        self._set_credentials({"api_key": api_key, "api_key_header": header_name}, ())
+
+    def set_bearer_token(self, token: str) -> None:
+        """Send ``Authorization: Bearer …``; replaces another ``Authorization`` of the manager."""
+        self._set_credentials({"bearer_token": token}, _AUTHORIZATION)
+
+    def set_oauth2_token(self, token: str) -> None:
+        """Send an OAuth 2 access token (RFC 6750) as ``Authorization: Bearer …``."""
+        self._set_credentials({"oauth2_token": token}, _AUTHORIZATION)
+
+    def set_basic_auth(self, username: str, password: str) -> None:
+        """Send ``Authorization: Basic …`` (RFC 7617)."""
+        self._set_credentials({"basic_auth": (username, password)}, _AUTHORIZATION)
+
+    def _set_credentials(self, given: Dict[str, Any], replaces: Tuple[str, ...]) -> None:
+        for name, value in given.items():
+            if value is None:
+                raise TypeError(f"{name} must not be None; clear_auth() removes credentials")
+        checked = check_settings(given, MANAGER, "manager")
+
+        def change(known: Configuration) -> Configuration:
+            kept = {name: one for name, one in known.declared.items() if name not in replaces}
+            return known.replaced(credentials={**kept, **checked})
+
+        self._core.configure(change)
+
+    def set_endpoint_auth(self, pattern: Pattern, auth_type: str, **auth_kwargs: Any) -> None:
+        """Give the URLs of ``pattern`` credentials of their own.
+
+        :param pattern: must name a host: other servers never receive these credentials.
+        :param auth_type: ``"api_key"`` (``api_key=``, optionally ``header_name=``), ``"bearer"``
+            (``token=``), ``"oauth2"`` (``token=``) or ``"basic"`` (``username=``, ``password=``).
+        :raises TypeError: for parameters that do not belong to the type.
+        :raises ValueError: for an unknown type, or a pattern without a host.
+        """
+        given = _endpoint_credentials(auth_type, auth_kwargs)
+        checked = check_settings(given, ENDPOINT, f"endpoint {pattern_name(pattern)!r}")
+        replaced = ("api_key", "api_key_header") if auth_type == "api_key" else _AUTHORIZATION
+
+        def change(known: Configuration) -> Configuration:
+            own = known.endpoints.get(pattern, check_endpoint(pattern, {}))
+            kept = {name: one for name, one in own.items() if name not in replaced}
+            return known.replaced(
+                endpoints={**known.endpoints, pattern: {**kept, **checked}}
+            )
+
+        self._core.configure(change)
+
+    def clear_auth(self, pattern: Optional[Pattern] = None) -> None:
+        """Take the credentials of ``pattern`` away, or the manager's own (``None``).
+
+        :raises ValueError: when there are no settings for ``pattern``.
+        """
+
+        def change(known: Configuration) -> Configuration:
+            if pattern is None:
+                return known.replaced(credentials={})
+            own = self._known_pattern(known, pattern)
+            kept = {
+                name: one
+                for name, one in own.items()
+                if name not in _CREDENTIALS and name != "auth"
+            }
+            return known.replaced(endpoints={**known.endpoints, pattern: kept})
+
+        self._core.configure(change)
+        if pattern is None:
+            # The auth object of the session or client is a credential of the manager too.
+            self.auth = None
+
+    # -- timeouts
+
+    def set_timeouts(
+        self, connect_timeout: Optional[float] = None, read_timeout: Optional[float] = None
+    ) -> None:
+        """Set the time to connect and the time between two reads.
+
+        :param connect_timeout: seconds; ``None`` leaves it as it is.
+        :param read_timeout: seconds; ``None`` leaves it as it is.
+        """
+        given = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
+        self._change_settings({name: one for name, one in given.items() if one is not None})
+
+    def _change_settings(self, given: Dict[str, Any]) -> None:
+        checked = check_settings(given, MANAGER, "manager")
+        self._core.configure(
+            lambda known: known.replaced(settings=known.settings.merged(checked))
+        )
+
+    # -- hooks and events
+
+    def register_pre_request_hook(self, hook_func: Hook) -> None:
+        """Run ``hook_func(RequestContext)`` before each call; its edits take effect."""
+        self._core.plugins.register_hook(HookType.PRE_REQUEST, hook_func)
+
+    def register_post_response_hook(self, hook_func: Hook) -> None:
+        """Run ``hook_func(ResponseContext)`` after each call that brought a response."""
+        self._core.plugins.register_hook(HookType.POST_RESPONSE, hook_func)
+
+    def register_error_hook(self, hook_func: Hook) -> None:
+        """Run ``hook_func(ErrorContext)`` when a call fails; it may provide a fallback."""
+        self._core.plugins.register_hook(HookType.ERROR_HANDLER, hook_func)
+
+    def unregister_hook(self, hook_type: HookType, hook_func: Hook) -> None:
+        """Run ``hook_func`` no more. Raises ``ValueError`` when it is not registered."""
+        self._core.plugins.unregister_hook(hook_type, hook_func)
+
+    def list_hooks(self) -> Dict[str, List[str]]:
+        """Return the names of the hooks by kind."""
+        return self._core.plugins.list_hooks()
+
+    def add_listener(self, listener: Listener, *types: Type[Event]) -> None:
+        """Call ``listener(event)`` for what happens from now on.
+
+        :param types: the event classes to hear of; none: all.
+        """
+        self._core.events.add(listener, *types)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Call ``listener`` no more. Raises ``ValueError`` when it was never added."""
+        self._core.events.remove(listener)
+
+    # -- looking inside
+
+    def get_stats(self) -> Dict[str, Any]:
+        """Return the current statistics, without secrets.
+
+        ``circuit_breaker_state`` and ``circuit_breaker_failure_count`` are those of the worst
+        scope; ``scopes`` has, per endpoint pattern or origin: breaker state and failures, limiter
+        fill (0 to 1), attempts, retries, refusals and latency in seconds.
+        """
+        core = self._core
+        settings = core.configuration.settings
+        scopes = {scope.name: scope for scope in core.registry.scopes()}
+        worst = max(map(_badness, scopes.values()), default=(0, 0))
+        enabled = settings.circuit_breaker_failure_threshold is not None
+        state = _STATES[worst[0]] if enabled or worst[0] else "disabled"
+        return {
+            "circuit_breaker_state": state,
+            "circuit_breaker_failure_count": worst[1],
+            "rate_limit_requests": settings.rate_limit_requests,
+            "rate_limit_period": settings.rate_limit_period,
+            "timeout": settings.timeout,
+            "registered_hooks": self.list_hooks(),
+            "endpoint_configs": _shown_endpoints(core.configuration),
+            "scopes": {
+                name: {**_live(scopes.get(name)), **core.stats.scope(name)}
+                for name in {**dict.fromkeys(core.stats.names()), **scopes}
+            },
+        }
+
+    def explain(self, method: str, url: str) -> Dict[str, Any]:
+        """Tell what would apply to a request, without sending anything.
+
+        :returns: the matched pattern (or ``None``), the scope, the names of the credential headers
+            and the effective settings; no secret.
+        """
+        configuration = self._core.configuration
+        policy = configuration.resolve(url)
+        scope = self._core.scope(configuration, url)
+        names = [
+            name
+            for level in (configuration.credentials, policy.credentials)
+            if level is not None
+            for name in [*(name for name, _ in level.headers), *(level.query or ())[:1]]
+        ]
+        return {
+            "method": method.upper(),
+            "url": redact_url(url),
+            "pattern": policy.pattern,
+            "origin": origin_text(scope.origin),
+            "scope": scope.name,
+            "credentials": sorted(set(names)),
+            "retried_after_sending": policy.settings.allowed_methods is None
+            or method.upper() in policy.settings.allowed_methods
+            or policy.settings.idempotency_key_header is not None,
+            "settings": _shown(vars(policy.settings)),
+        }
+
+
+def _endpoint_credentials(auth_type: Any, given: Dict[str, Any]) -> Dict[str, Any]:
+    if auth_type not in _AUTH_PARAMETERS:
+        raise ValueError(
+            f"auth_type must be one of {', '.join(map(repr, AUTH_TYPES))}, not {auth_type!r}"
+        )
+    names, build = _AUTH_PARAMETERS[auth_type]
+    for name in given:
+        if name not in names:
+            raise TypeError(unknown_setting(name, names, f"auth_type {auth_type!r}"))
+    missing = [name for name in names if given.get(name) is None and name != "header_name"]
+    if missing:
+        raise TypeError(f"auth_type {auth_type!r} needs {' and '.join(missing)}")
+    return build(**given)
+
+
+_STATES = ("closed", "half-open", "open")
+
+
+def _badness(scope: Scope) -> Tuple[int, int]:
+    if scope.breaker is None:
+        return 0, 0
+    return _STATES.index(scope.breaker.state), scope.breaker.failure_count
+
+
+def _live(scope: Optional[Scope]) -> Dict[str, Any]:
+    if scope is None:
+        return {}
+    breaker, limiter, budget = scope.breaker, scope.limiter, scope.budget
+    return {
+        "circuit_breaker_state": "disabled" if breaker is None else breaker.state,
+        "circuit_breaker_failure_count": 0 if breaker is None else breaker.failure_count,
+        "rate_limit_fill": 0.0 if limiter is None else limiter.fill(),
+        "retry_budget_available": None if budget is None else budget.available,
+    }
+
+
+def _shown_endpoints(configuration: Configuration) -> Dict[str, Any]:
+    return {pattern_name(pattern): _shown(own) for pattern, own in configuration.endpoints.items()}
+
+
+# Settings whose values are credentials, whatever their names look like.
+_SECRET = frozenset({*AUTH_FIELDS, "auth"})
+
+
+def _shown(settings: Mapping[str, Any]) -> Dict[str, Any]:
+    shown = {}
+    for name, value in settings.items():
+        if name == "headers":
+            shown[name] = redact_sensitive_data(dict(value or ()))
+        else:
+            shown[name] = REDACTED if name in _SECRET and value is not None else value
+    return shown
+
+
+__all__ = ["Management", "build_core"]

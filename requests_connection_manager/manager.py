@@ -1,0 +1,713 @@
+"""``ConnectionManager``: a ``requests.Session`` with the pipeline below and hooks around it.
+
+Holds what lives one level above a hop: hooks, fallback, the settings of a call, batch. Every
+attempt, and every decision about one, is the adapter's and the pipeline's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import weakref
+from collections import OrderedDict
+from datetime import timedelta
+from http.cookiejar import CookieJar
+from typing import Any, Callable, Dict, Generator, Iterable, List, Mapping, Optional, Tuple, Union
+
+import requests
+from requests.cookies import RequestsCookieJar, cookiejar_from_dict, merge_cookies
+from requests.sessions import merge_hooks, merge_setting
+from requests.structures import CaseInsensitiveDict
+
+from . import defaults
+from ._sync import resolve_timeout
+from .adapter import PipelineAdapter, current_call
+from .batch import check_batch, current_crew, run_batch
+from .call import Call
+from .core import take_overrides
+from .environment import Environment
+from .events import CallFailed
+from .exceptions import ConnectionManagerError
+from .management import Management, build_core
+from .patterns import Origin, origin_of
+from .plugins import ErrorContext, HookType, PluginManager, RequestContext, ResponseContext
+from .policies.retry_budget import RetryBudget
+from .redaction import is_sensitive_field, redact_text, redact_url
+from .registry import origin_text
+from .settings import UNSET
+from .types import BatchResults, Clock, RequestData
+
+logger = logging.getLogger("requests_connection_manager")
+
+_REQUEST_NAMES = (
+    "params",
+    "data",
+    "headers",
+    "cookies",
+    "files",
+    "auth",
+    "timeout",
+    "allow_redirects",
+    "proxies",
+    "hooks",
+    "stream",
+    "verify",
+    "cert",
+    "json",
+)
+_SEND_NAMES = ("timeout", "allow_redirects", "proxies", "stream", "verify", "cert")
+
+# requests strips and restores these itself when it follows a redirect.
+_REQUESTS_OWN = frozenset({"authorization", "proxy-authorization", "cookie"})
+
+
+class RedirectRequest(requests.PreparedRequest):
+    """The ``next`` request of a redirect, which remembers where its call began.
+
+    Manager-wide credentials go to the first origin only, also when the redirect is followed by
+    hand; ``PreparedRequest.copy`` would forget a mere attribute.
+    """
+
+    first_origin: Optional[Origin] = None
+
+    def copy(self) -> RedirectRequest:
+        """Return a copy that remembers the same."""
+        copied = super().copy()
+        copied.__class__ = RedirectRequest
+        copied.first_origin = self.first_origin
+        return copied
+
+
+class ConnectionManager(Management, requests.Session):
+    """A ``requests.Session`` with retries, rate limit, circuit breaker, deadline and hooks.
+
+    Everything that works with a session works with it. Thread-safe in all that it adds.
+
+    :param pool_connections: number of connection pools to cache.
+    :param pool_maxsize: number of connections to keep in each pool.
+    :param max_retries: retries after the first attempt, or a urllib3 ``Retry``; 0 switches off.
+    :param backoff_factor: seconds before the first retry; doubled before each further one.
+    :param rate_limit_requests: attempts allowed per period; ``None`` switches off.
+    :param rate_limit_period: length of the period in seconds.
+    :param circuit_breaker_failure_threshold: consecutive failures that open the circuit of a
+        scope; ``None`` switches off.
+    :param circuit_breaker_recovery_timeout: seconds until an open circuit lets a probe through.
+    :param timeout: seconds to connect, and seconds between two reads; also a tuple or ``None``.
+    :param endpoint_configs: endpoint pattern -> settings of its own.
+    :param api_key: key sent in the header ``api_key_header``.
+    :param api_key_header: name of that header.
+    :param bearer_token: token sent as ``Authorization: Bearer``.
+    :param oauth2_token: access token sent as ``Authorization: Bearer``.
+    :param basic_auth: ``(username, password)``.
+    :param verify: verify TLS certificates; or the path of a CA bundle.
+    :param cert: client certificate file, or ``(certificate, key)`` files.
+    :param connect_timeout: seconds to connect, instead of ``timeout``.
+    :param read_timeout: seconds between two reads, instead of ``timeout``.
+    :param ssl_context: an ``ssl.SSLContext``, used as it is, instead of ``verify`` and ``cert``.
+    :param total_timeout: seconds for a whole call: waits, redirects, retries and the body.
+    :param raise_on_status: raise ``MaxRetriesExceeded`` when retries end on a status; ``False``:
+        return the last response.
+    :param status_forcelist: statuses worth a retry.
+    :param allowed_methods: methods that may be re-sent once the server may have seen them.
+    :param backoff_max: longest delay in seconds.
+    :param backoff_jitter: random share added to a delay; 0 is exact.
+    :param retry_after_max: longest hint of a server, in seconds, that is waited for.
+    :param retry_budget: limits retries per origin; ``None`` switches off.
+    :param rate_limit_mode: ``"raise"`` or ``"wait"``.
+    :param rate_limiter: an object of the ``RateLimiter`` protocol instead of requests/period.
+    :param half_open_max_calls: concurrent probes of a half-open circuit.
+    :param circuit_breaker: a ``pybreaker.CircuitBreaker`` of yours, for all scopes.
+    :param idempotency_key_header: header that carries a key per call, which makes POST and PATCH
+        re-sendable; e.g. ``"Idempotency-Key"``.
+    :param auth: any requests auth, as ``session.auth``.
+    :param headers: default headers, as ``session.headers.update``.
+    :param api_key_query: name of the query parameter that carries ``api_key`` instead of the
+        header, or a ``(name, key)`` tuple.
+    :param max_scopes: how many origins are remembered at a time.
+    :param clock: where time comes from; for tests.
+    :raises TypeError: for a value of the wrong type, naming it.
+    :raises ValueError: for a value out of range or contradictory settings, naming them.
+
+    >>> with ConnectionManager(timeout=5) as manager:
+    ...     manager.get_stats()["circuit_breaker_state"]
+    'closed'
+    """
+
+    def __init__(
+        self,
+        pool_connections: int = defaults.DEFAULT_POOL_CONNECTIONS,
+        pool_maxsize: int = defaults.DEFAULT_POOL_MAXSIZE,
+        max_retries: Any = defaults.DEFAULT_MAX_RETRIES,
+        backoff_factor: float = defaults.DEFAULT_BACKOFF_FACTOR,
+        rate_limit_requests: Optional[int] = defaults.DEFAULT_RATE_LIMIT_REQUESTS,
+        rate_limit_period: float = defaults.DEFAULT_RATE_LIMIT_PERIOD,
+        circuit_breaker_failure_threshold: Optional[
+            int
+        ] = defaults.DEFAULT_CIRCUIT_BREAKER_FAILURE_THRESHOLD,
+        circuit_breaker_recovery_timeout: float = (
+            defaults.DEFAULT_CIRCUIT_BREAKER_RECOVERY_TIMEOUT
+        ),
+        timeout: Any = defaults.DEFAULT_TIMEOUT,
+        endpoint_configs: Optional[Mapping[Any, Dict[str, Any]]] = None,
+        api_key: Optional[str] = None,
+        api_key_header: str = defaults.DEFAULT_API_KEY_HEADER,
+        bearer_token: Optional[str] = None,
+        oauth2_token: Optional[str] = None,
+        basic_auth: Optional[Tuple[str, str]] = None,
+        verify: Union[bool, str] = True,
+        cert: Union[None, str, Tuple[str, str]] = None,
+        connect_timeout: Optional[float] = None,
+        read_timeout: Optional[float] = None,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        *,
+        total_timeout: Optional[float] = None,
+        raise_on_status: bool = True,
+        status_forcelist: Iterable[int] = defaults.RETRYABLE_STATUS_CODES,
+        allowed_methods: Optional[Iterable[str]] = defaults.IDEMPOTENT_METHODS,
+        backoff_max: float = defaults.DEFAULT_BACKOFF_MAX,
+        backoff_jitter: float = defaults.DEFAULT_BACKOFF_JITTER,
+        retry_after_max: float = defaults.DEFAULT_RETRY_AFTER_MAX,
+        retry_budget: Optional[RetryBudget] = UNSET,
+        rate_limit_mode: str = defaults.DEFAULT_RATE_LIMIT_MODE,
+        rate_limiter: Any = None,
+        half_open_max_calls: int = defaults.DEFAULT_HALF_OPEN_MAX_CALLS,
+        circuit_breaker: Any = None,
+        idempotency_key_header: Optional[str] = None,
+        auth: Any = None,
+        headers: Optional[Mapping[str, str]] = None,
+        api_key_query: Union[None, str, Tuple[str, str]] = None,
+        max_scopes: int = defaults.DEFAULT_MAX_SCOPES,
+        clock: Optional[Clock] = None,
+    ) -> None:
+        given = dict(locals())
+        pools = check_pools(pool_connections, pool_maxsize)
+        check_tls(verify, cert, ssl_context)
+        core = build_core(given, endpoint_configs, PluginManager(), clock, max_scopes)
+        super().__init__()
+        self._core = core
+        self._environment = Environment()
+        self._ssl_context = ssl_context
+        self.verify = verify
+        self.cert = cert
+        self.auth = auth
+        if headers is not None:
+            self.headers.update(headers)
+        self._mount_pipeline(*pools)
+        _alive.add(self)
+
+    def _mount_pipeline(self, pool_connections: int, pool_maxsize: int) -> None:
+        self.adapters = OrderedDict()
+        for prefix in ("https://", "http://"):
+            self.mount(
+                prefix,
+                PipelineAdapter(
+                    pool_connections,
+                    pool_maxsize,
+                    self._core.configuration.default.retry,
+                    ssl_context=self._ssl_context,
+                ),
+            )
+
+    @property
+    def core(self) -> Any:
+        """The settings, live state and events; shared with the adapters."""
+        return self._core
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        """Register an adapter for a prefix; see ``PipelineAdapter`` to keep the pipeline."""
+        super().mount(prefix, adapter)
+        # requests' own constructor mounts before there is a core.
+        core = self.__dict__.get("_core")
+        if isinstance(adapter, PipelineAdapter) and core is not None:
+            adapter.manage(core)
+
+    def _change_settings(self, given: Dict[str, Any]) -> None:
+        super()._change_settings(given)
+        self._manage_adapters()
+
+    def _manage_adapters(self) -> None:
+        for adapter in self.adapters.values():
+            if isinstance(adapter, PipelineAdapter):
+                adapter.manage(self._core)
+
+    # -- TLS at run time
+
+    def set_ssl_verification(self, verify: Union[bool, str]) -> None:
+        """Verify TLS certificates, or not, or against the CA bundle at a path.
+
+        New connections use it; those in use finish as they are.
+        """
+        check_tls(verify, None, self._ssl_context)
+        self.verify = verify
+
+    def set_client_certificate(self, cert: Union[str, Tuple[str, str]]) -> None:
+        """Present a client certificate: a file, or ``(certificate, key)`` files."""
+        check_tls(True, cert, self._ssl_context)
+        self.cert = cert
+
+    def set_ssl_context(self, ssl_context: Any) -> None:
+        """Use an ``ssl.SSLContext`` as it is for new connections; ``None``: none of your own."""
+        check_tls(self.verify, self.cert, ssl_context)
+        self._ssl_context = ssl_context
+        for adapter in self.adapters.values():
+            if isinstance(adapter, PipelineAdapter):
+                adapter.use_ssl_context(ssl_context)
+
+    # -- one call
+
+    def request(
+        self,
+        method: str,
+        url: Any,
+        params: Any = None,
+        data: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+        files: Any = None,
+        auth: Any = None,
+        timeout: Any = UNSET,
+        allow_redirects: bool = True,
+        proxies: Any = None,
+        hooks: Any = None,
+        stream: Optional[bool] = None,
+        verify: Any = None,
+        cert: Any = None,
+        json: Any = None,
+        **settings: Any,
+    ) -> requests.Response:
+        """Send a request with everything that the manager adds.
+
+        :param settings: settings for this call alone, such as ``max_retries=0``,
+            ``total_timeout=5`` or ``rate_limit_mode="wait"``. The other parameters are those of
+            ``requests.Session.request``; ``timeout=None`` means no timeout.
+        :returns: the response; its ``attempts`` has the history.
+        :raises RateLimitExceeded: the rate limit refused the first attempt.
+        :raises CircuitBreakerOpen: the circuit is open.
+        :raises MaxRetriesExceeded: a failure worth a retry is not retried any more.
+        :raises DeadlineExceeded: ``total_timeout`` is over.
+        :raises requests.RequestException: requests' own errors; all of the above are too.
+        """
+        given = {
+            "params": params,
+            "data": data,
+            "headers": headers,
+            "cookies": cookies,
+            "files": files,
+            "auth": auth,
+            "proxies": proxies,
+            "hooks": hooks,
+            "stream": stream,
+            "verify": verify,
+            "cert": cert,
+            "json": json,
+        }
+        kwargs = {name: value for name, value in given.items() if value is not None}
+        if timeout is not UNSET:
+            kwargs["timeout"] = timeout
+        if allow_redirects is not True:
+            kwargs["allow_redirects"] = allow_redirects
+        if settings:
+            kwargs.update(settings)
+        if isinstance(url, bytes):
+            url = url.decode("utf-8")
+        return self._run_hooks(RequestContext(method, url, **kwargs), self._perform)
+
+    def _perform(self, context: RequestContext, began: float) -> requests.Response:
+        """Do what ``requests.Session.request`` does, as one call of ours."""
+        kwargs = dict(context.kwargs)
+        overrides = take_overrides(kwargs, _REQUEST_NAMES, "request")
+        self._refuse_tls(kwargs)
+        url = str(context.url)
+        call = self._core.begin(url, overrides, began)
+        call.explicit = _explicit_names(kwargs)
+        call.timeout_given = "timeout" in kwargs
+        if not call.timeout_given:
+            kwargs["timeout"] = self._default_timeout(call, url)
+        return self._as_call(call, super().request, context.method, context.url, **kwargs)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a prepared request, as ``requests.Session.send``; settings of a call are taken too.
+
+        Headers that the request holds count as given with the call.
+        """
+        call = current_call.get()
+        if call is not None and call.owner is self and (call.redirecting or not call.sent):
+            return self._send_hop(call, request, kwargs)
+        if not isinstance(request, requests.PreparedRequest):
+            return super().send(request, **kwargs)
+        context = RequestContext(request.method or "", request.url or "", **kwargs)
+        context.kwargs["headers"] = dict(request.headers)
+
+        def perform(context: RequestContext, began: float) -> requests.Response:
+            return self._perform_send(request, context, began)
+
+        return self._run_hooks(context, perform)
+
+    def _perform_send(
+        self, request: requests.PreparedRequest, context: RequestContext, began: float
+    ) -> requests.Response:
+        kwargs = dict(context.kwargs)
+        headers = kwargs.pop("headers", {})
+        overrides = take_overrides(kwargs, _SEND_NAMES, "send")
+        self._refuse_tls(kwargs)
+        request = _edited(request, context, headers)
+        url = request.url or ""
+        call = self._core.begin(url, overrides, began)
+        call.first_origin = getattr(request, "first_origin", None)
+        call.explicit = frozenset(name.lower() for name in request.headers)
+        if request.__dict__.get("_auth_from_netrc"):
+            call.from_netrc = True
+            call.explicit -= {"authorization"}
+        call.timeout_given = "timeout" in kwargs
+        if not call.timeout_given:
+            kwargs["timeout"] = self._default_timeout(call, url)
+        return self._as_call(call, self.send, request, **kwargs)
+
+    def _as_call(
+        self, call: Call, function: Callable[..., requests.Response], *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        call.owner = self
+        call.crew = current_crew.get()
+        token = current_call.set(call)
+        try:
+            return function(*args, **kwargs)
+        except ConnectionManagerError:
+            raise
+        except Exception as exc:
+            _attach_history(exc, call)
+            raise
+        finally:
+            current_call.reset(token)
+            call.finished = True
+
+    def _send_hop(
+        self, call: Call, request: requests.PreparedRequest, kwargs: Dict[str, Any]
+    ) -> requests.Response:
+        origin = self._core.origin(request.url or "")
+        if call.redirecting and origin != call.origin:
+            self._strip_sensitive(request)
+        elif not call.sent and request.__dict__.get("_auth_from_netrc"):
+            call.from_netrc = True
+        call.origin, call.sent, call.redirecting = origin, True, False
+        response = super().send(request, **kwargs)
+        elapsed = response.__dict__.pop("_attempt_elapsed", None)
+        if elapsed is not None:
+            response.elapsed = timedelta(seconds=elapsed)
+        return response
+
+    def _default_timeout(self, call: Call, url: str) -> Any:
+        settings, _ = call.settings_for(self._core.policy(call, url))
+        return resolve_timeout(settings, call.overrides, UNSET)
+
+    def _refuse_tls(self, kwargs: Mapping[str, Any]) -> None:
+        if self._ssl_context is not None:
+            check_tls(kwargs.get("verify", True), kwargs.get("cert"), self._ssl_context)
+
+    # -- hooks
+
+    def _run_hooks(
+        self,
+        context: RequestContext,
+        perform: Callable[[RequestContext, float], requests.Response],
+    ) -> requests.Response:
+        plugins = self._core.plugins
+        began = self._core.clock.monotonic()
+        try:
+            plugins.execute_pre_request_hooks(context)
+            response = perform(context, began)
+            if plugins.hooks(HookType.POST_RESPONSE):
+                response = _after(plugins, response, context)
+            return response
+        except Exception as exc:
+            return self._fall_back(exc, context)
+
+    def _fall_back(self, exc: Exception, context: RequestContext) -> Any:
+        """Return the fallback of an error hook, or raise the error."""
+        errors = ErrorContext(exc, context)
+        self._core.plugins.execute_error_hooks(errors)
+        if errors.resolved:
+            return errors.fallback_response
+        report_failure(self._core, exc, str(context.method), str(context.url))
+        raise exc
+
+    # -- redirects
+
+    def resolve_redirects(
+        self,
+        resp: requests.Response,
+        req: requests.PreparedRequest,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Generator[Any, None, None]:
+        """Follow redirects, as ``requests.Session`` does; each is a hop of the same call.
+
+        A hop to another origin loses every header that is sensitive by its name.
+        """
+        call = current_call.get()
+        mine = call is not None and call.owner is self
+        followed = super().resolve_redirects(resp, req, *args, **kwargs)
+        while True:
+            if mine and call is not None:
+                call.redirecting = True
+            try:
+                item = next(followed)
+            except StopIteration:
+                return
+            finally:
+                if mine and call is not None:
+                    call.redirecting = False
+            if isinstance(item, requests.PreparedRequest):
+                self._remember_origin(item, req, call if mine else None)
+            yield item
+
+    def _remember_origin(
+        self,
+        following: requests.PreparedRequest,
+        before: requests.PreparedRequest,
+        call: Optional[Call],
+    ) -> None:
+        first = None if call is None else call.first_origin
+        if origin_of(following.url or "") != origin_of(before.url or ""):
+            self._strip_sensitive(following)
+        following.__class__ = RedirectRequest
+        following.__dict__["first_origin"] = first or origin_of(before.url or "")
+
+    def _strip_sensitive(self, request: requests.PreparedRequest) -> None:
+        configuration = self._core.configuration
+        keys = {
+            str(declared.get("api_key_header", "")).lower()
+            for declared in (configuration.declared, *configuration.endpoints.values())
+        }
+        for name in list(request.headers):
+            lowered = name.lower()
+            if lowered not in _REQUESTS_OWN and (lowered in keys or is_sensitive_field(name)):
+                del request.headers[name]
+
+    # -- what requests reads from the environment
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a request with the session's settings, as ``requests.Session`` does.
+
+        The same steps, with netrc from memory (see ``environment``).
+        """
+        cookies = request.cookies or {}
+        if not isinstance(cookies, CookieJar):
+            cookies = cookiejar_from_dict(cookies)
+        jar = merge_cookies(merge_cookies(RequestsCookieJar(), self.cookies), cookies)
+        auth = request.auth
+        from_netrc = False
+        if self.trust_env and not auth and not self.auth:
+            auth = self._environment.netrc_auth(str(request.url))
+            from_netrc = auth is not None
+        prepared = requests.PreparedRequest()
+        prepared.prepare(
+            method=(request.method or "").upper(),
+            url=request.url,
+            files=request.files,
+            data=request.data,
+            json=request.json,
+            headers=merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict),
+            params=merge_setting(request.params, self.params),
+            auth=merge_setting(auth, self.auth),
+            cookies=jar,
+            hooks=merge_hooks(request.hooks, self.hooks),
+        )
+        if from_netrc:
+            prepared.__dict__["_auth_from_netrc"] = True
+        return prepared
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Merge proxies and CA bundle from the environment, as ``requests.Session`` does."""
+        if self.trust_env:
+            no_proxy = proxies.get("no_proxy") if proxies is not None else None
+            found = self._environment.proxies(url, no_proxy)
+            if proxies is not None:
+                for name, proxy in found.items():
+                    proxies.setdefault(name, proxy)
+            if verify is True or verify is None:
+                verify = self._environment.ca_bundle() or verify
+        return {
+            "proxies": merge_setting(proxies, self.proxies),
+            "stream": merge_setting(stream, self.stream),
+            "verify": merge_setting(verify, self.verify),
+            "cert": merge_setting(cert, self.cert),
+        }
+
+    # -- batch
+
+    def batch_request(
+        self,
+        requests_data: Iterable[RequestData],
+        max_workers: int = 5,
+        return_exceptions: bool = True,
+    ) -> BatchResults:
+        """Send many requests concurrently and return the results in input order.
+
+        :param requests_data: any iterable of ``(method, url, kwargs)``; checked before the first
+            is sent.
+        :param max_workers: how many are under way at a time.
+        :param return_exceptions: ``True``: a failure is an item of the result; ``False``: the first
+            one is raised, and what had not started is left out.
+        :raises TypeError: for an item of another form, with its index.
+
+        >>> with ConnectionManager() as manager:
+        ...     manager.batch_request([])
+        []
+        """
+        checked = check_batch(requests_data, max_workers)
+
+        def perform(item: Tuple[str, str, Dict[str, Any]]) -> requests.Response:
+            method, url, kwargs = item
+            return self.request(method, url, **kwargs)
+
+        results: List[Any] = run_batch(perform, checked, max_workers, return_exceptions)
+        return results
+
+    # -- pickling: the configuration travels, the live state does not
+
+    def __getstate__(self) -> Dict[str, Any]:
+        state = dict(super().__getstate__())
+        configuration = self._core.configuration
+        state["_settings"] = configuration.settings
+        state["_credentials"] = configuration.declared
+        state["_endpoints"] = configuration.endpoints
+        state["_hooks"] = {kind: self._core.plugins.hooks(kind) for kind in HookType}
+        state["_max_scopes"] = self._core.max_scopes
+        names = getattr(self, "__attrs__", ())
+        for name, value in self.__dict__.items():
+            if name not in names and name not in _NOT_PICKLED:
+                state.setdefault(name, value)
+        if self._ssl_context is not None:
+            raise TypeError(
+                "a manager with an ssl_context can't be pickled: contexts can't; use verify and "
+                "cert, or set the context after unpickling"
+            )
+        return state
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        from .core import Core
+        from .endpoints import Configuration
+
+        plugins = PluginManager()
+        configuration = Configuration(
+            state.pop("_settings"), state.pop("_credentials"), state.pop("_endpoints")
+        )
+        for kind, hooks in state.pop("_hooks").items():
+            for hook in hooks:
+                plugins.register_hook(kind, hook)
+        self._core = Core(configuration, plugins, None, state.pop("_max_scopes"))
+        self._environment = Environment()
+        self._ssl_context = None
+        super().__setstate__(state)
+        self._manage_adapters()
+        _alive.add(self)
+
+
+_NOT_PICKLED = frozenset({"_core", "_environment", "_ssl_context"})
+
+
+def _after(plugins: PluginManager, response: requests.Response, context: RequestContext) -> Any:
+    after = ResponseContext(response, context)
+    try:
+        plugins.execute_post_response_hooks(after)
+    except BaseException:
+        response.close()
+        raise
+    return after.response
+
+
+def _explicit_names(kwargs: Mapping[str, Any]) -> Any:
+    names = set()
+    headers = kwargs.get("headers")
+    if headers:
+        for name in dict(headers):
+            names.add((name.decode("latin-1") if isinstance(name, bytes) else str(name)).lower())
+    if kwargs.get("auth"):
+        names.add("authorization")
+    return frozenset(names)
+
+
+def _edited(
+    request: requests.PreparedRequest, context: RequestContext, headers: Mapping[str, str]
+) -> requests.PreparedRequest:
+    """Return the prepared request with what the hooks changed."""
+    changed_url = context.url != (request.url or "")
+    if not changed_url and context.method == (request.method or ""):
+        if headers == dict(request.headers):
+            return request
+    first_origin = getattr(request, "first_origin", None)
+    request = request.copy()
+    if first_origin is not None:
+        request.__dict__["first_origin"] = first_origin
+    request.method = context.method or None
+    if changed_url:
+        request.prepare_url(context.url, None)
+    request.headers = CaseInsensitiveDict(headers)
+    return request
+
+
+def _attach_history(exc: Exception, call: Call) -> None:
+    """Put the history of attempts on an error of the library's own."""
+    try:
+        exc.attempts = tuple(call.attempts)  # type: ignore[attr-defined]  # added by us
+    except AttributeError:
+        return
+
+
+def report_failure(core: Any, exc: Exception, method: str, url: str) -> None:
+    """Tell the event stream that a call failed for good."""
+    if core.events.wants(CallFailed):
+        scope = origin_text(origin_of(url))
+        core.events.emit(
+            CallFailed(scope, method, redact_url(url), type(exc).__name__, redact_text(str(exc)))
+        )
+
+
+def check_pools(pool_connections: Any, pool_maxsize: Any) -> Tuple[int, int]:
+    """Return the pool sizes, checked."""
+    for name, value in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an int of at least 1, not {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be an int of at least 1, not {value!r}")
+    return pool_connections, pool_maxsize
+
+
+def check_tls(verify: Any, cert: Any, ssl_context: Any) -> None:
+    """Refuse contradictory TLS settings, and say aloud when verification is off."""
+    if not isinstance(verify, (bool, str)):
+        raise TypeError(f"verify must be True, False or the path of a CA bundle, not {verify!r}")
+    if cert is not None and not (
+        isinstance(cert, str)
+        or (isinstance(cert, tuple) and len(cert) == 2 and all(isinstance(p, str) for p in cert))
+    ):
+        raise TypeError(f"cert must be a path or a (certificate, key) tuple of paths, not {cert!r}")
+    if ssl_context is not None:
+        if not isinstance(ssl_context, ssl.SSLContext):
+            raise TypeError(f"ssl_context must be an ssl.SSLContext, not {ssl_context!r}")
+        if verify is not True or cert is not None:
+            other = "verify" if verify is not True else "cert"
+            raise ValueError(
+                f"ssl_context together with {other} is contradictory: the context is used as it "
+                f"is; load what {other} names into the context, or leave the context out"
+            )
+    elif verify is False:
+        logger.warning("verify=False: TLS certificates are not verified, anyone can read along")
+
+
+_alive: weakref.WeakSet[ConnectionManager] = weakref.WeakSet()
+
+
+def _renew_pools() -> None:
+    """Leave the sockets to the parent process; two processes can't share a connection."""
+    for manager in list(_alive):
+        for adapter in manager.adapters.values():
+            if isinstance(adapter, PipelineAdapter):
+                adapter.renew_pools()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_pools)
