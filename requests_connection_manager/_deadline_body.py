@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Iterator
 
-from .exceptions import DeadlineExceeded
 from .admission import deadline_exceeded
+from .exceptions import DeadlineExceeded
 
 if TYPE_CHECKING:
     import requests

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, Mapping, Optional, Tuple, TypeVar
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import requests
 import urllib3.exceptions as urllib3_errors
@@ -17,22 +16,24 @@ from urllib3.util import Timeout as UrllibTimeout
 from . import _requests_errors
 from ._deadline_body import guard_body
 from ._wire import Watch, Wire, current_wire, watchdog
+from .admission import deadline_exceeded
 from .call import Call
 from .core import SystemClock
 from .exceptions import ConnectionManagerError
 from .hop import Hop
 from .outcome import Outcome, Phase
-from .admission import deadline_exceeded
 from .policies.auth import choose
 from .policies.deadline import tighter
 from .redaction import redact_url
 from .settings import UNSET
+from .url_query import with_query
 
 if TYPE_CHECKING:
     from .adapter import PipelineAdapter
     from .core import Core
 
 T = TypeVar("T")
+
 
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, without an event loop.
@@ -302,22 +303,7 @@ def _seekable(body: Any) -> bool:
 
 
 def _has_own(policy: Any) -> bool:
-    return (
-        policy.credentials is not None or policy.auth is not None or bool(policy.headers)
-    )
-
-
-def with_query(url: str, name: str, value: str) -> str:
-    """Return ``url`` with one more query parameter, unless it has it already.
-
-    >>> with_query("https://api.test/a?b=1#c", "key", "x y")
-    'https://api.test/a?b=1&key=x+y#c'
-    """
-    parts = urlsplit(url)
-    if any(pair.split("=", 1)[0] == name for pair in parts.query.split("&")):
-        return url
-    added = urlencode({name: value})
-    return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+    return policy.credentials is not None or policy.auth is not None or bool(policy.headers)
 
 
 def _text(response: requests.Response) -> Optional[str]:
@@ -333,8 +319,10 @@ def _text(response: requests.Response) -> Optional[str]:
 def resolve_timeout(settings: Any, overrides: Mapping[str, Any], given: Any) -> Any:
     """Return the timeout for requests: the call's own, or the settings' with its finer parts."""
     if given is not UNSET:
-        timeout, connect, read = given, overrides.get("connect_timeout"), overrides.get(
-            "read_timeout"
+        timeout, connect, read = (
+            given,
+            overrides.get("connect_timeout"),
+            overrides.get("read_timeout"),
         )
     else:
         timeout, connect, read = (
@@ -402,7 +390,9 @@ def phase_of(error: Exception) -> Optional[Phase]:
 
 def _phase_of_connection_error(error: Exception) -> Phase:
     for cause in _causes(error):
-        if isinstance(cause, (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError)):
+        if isinstance(
+            cause, (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError)
+        ):
             return Phase.NOT_SENT
         if isinstance(cause, urllib3_errors.EmptyPoolError):
             return Phase.LOCAL

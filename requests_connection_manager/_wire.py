@@ -144,9 +144,7 @@ class Watchdog:
         watch = Watch(self, wire)
         with self._condition:
             self._sweep()
-            heapq.heappush(
-                self._queue, (time.monotonic() + seconds, next(self._numbers), watch)
-            )
+            heapq.heappush(self._queue, (time.monotonic() + seconds, next(self._numbers), watch))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name="requests-connection-manager-deadlines", daemon=True

@@ -84,9 +84,7 @@ class Core:
         if configuration.limits_time or "total_timeout" in overrides:
             settings, _ = call.settings_for(configuration.resolve(url))
             if settings.total_timeout is not None:
-                call.deadline = Deadline(
-                    settings.total_timeout, self.clock.monotonic, began
-                )
+                call.deadline = Deadline(settings.total_timeout, self.clock.monotonic, began)
         return call
 
     def scope(self, configuration: Configuration, url: str) -> Scope:

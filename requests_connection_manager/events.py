@@ -15,6 +15,8 @@ from typing import Any, Callable, Dict, Optional, Tuple, Type
 from .redaction import redact_text
 
 logger = logging.getLogger("requests_connection_manager")
+# A library says nothing unless the application configures logging.
+logger.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,7 @@ def build_core(
     configuration = Configuration(
         Settings().merged(settings),
         {name: value for name, value in credentials.items() if value is not None},
-        {
-            pattern: check_endpoint(pattern, config)
-            for pattern, config in (endpoints or {}).items()
-        },
+        {pattern: check_endpoint(pattern, config) for pattern, config in (endpoints or {}).items()},
     )
     return Core(configuration, plugins, clock, max_scopes)
 
@@ -133,9 +130,7 @@ class Management:
 
     def get_endpoint_configs(self) -> Dict[Pattern, Dict[str, Any]]:
         """Return a copy of all endpoint settings, credentials included."""
-        return {
-            pattern: dict(own) for pattern, own in self._core.configuration.endpoints.items()
-        }
+        return {pattern: dict(own) for pattern, own in self._core.configuration.endpoints.items()}
 
     @staticmethod
     def _known_pattern(known: Configuration, pattern: Pattern) -> Mapping[str, Any]:
@@ -192,9 +187,7 @@ class Management:
         def change(known: Configuration) -> Configuration:
             own = known.endpoints.get(pattern, check_endpoint(pattern, {}))
             kept = {name: one for name, one in own.items() if name not in replaced}
-            return known.replaced(
-                endpoints={**known.endpoints, pattern: {**kept, **checked}}
-            )
+            return known.replaced(endpoints={**known.endpoints, pattern: {**kept, **checked}})
 
         self._core.configure(change)
 
@@ -235,9 +228,7 @@ class Management:
 
     def _change_settings(self, given: Dict[str, Any]) -> None:
         checked = check_settings(given, MANAGER, "manager")
-        self._core.configure(
-            lambda known: known.replaced(settings=known.settings.merged(checked))
-        )
+        self._core.configure(lambda known: known.replaced(settings=known.settings.merged(checked)))
 
     # -- hooks and events
 

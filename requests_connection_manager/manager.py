@@ -6,7 +6,6 @@ attempt, and every decision about one, is the adapter's and the pipeline's.
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
 import weakref
@@ -25,20 +24,18 @@ from ._sync import resolve_timeout
 from .adapter import PipelineAdapter, current_call
 from .batch import check_batch, current_crew, run_batch
 from .call import Call
-from .core import take_overrides
+from .checks import check_pools, check_tls
+from .core import Core, take_overrides
+from .endpoints import Configuration
 from .environment import Environment
-from .events import CallFailed
-from .exceptions import ConnectionManagerError
+from .failure import attach_history, report_failure
 from .management import Management, build_core
 from .patterns import Origin, origin_of
 from .plugins import ErrorContext, HookType, PluginManager, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
-from .redaction import is_sensitive_field, redact_text, redact_url
-from .registry import origin_text
+from .redirects import sensitive_names
 from .settings import UNSET
 from .types import BatchResults, Clock, RequestData
-
-logger = logging.getLogger("requests_connection_manager")
 
 _REQUEST_NAMES = (
     "params",
@@ -57,9 +54,6 @@ _REQUEST_NAMES = (
     "json",
 )
 _SEND_NAMES = ("timeout", "allow_redirects", "proxies", "stream", "verify", "cert")
-
-# requests strips and restores these itself when it follows a redirect.
-_REQUESTS_OWN = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 class RedirectRequest(requests.PreparedRequest):
@@ -156,7 +150,7 @@ class ConnectionManager(Management, requests.Session):
         oauth2_token: Optional[str] = None,
         basic_auth: Optional[Tuple[str, str]] = None,
         verify: Union[bool, str] = True,
-        cert: Union[None, str, Tuple[str, str]] = None,
+        cert: Union[str, Tuple[str, str], None] = None,
         connect_timeout: Optional[float] = None,
         read_timeout: Optional[float] = None,
         ssl_context: Optional[ssl.SSLContext] = None,
@@ -176,7 +170,7 @@ class ConnectionManager(Management, requests.Session):
         idempotency_key_header: Optional[str] = None,
         auth: Any = None,
         headers: Optional[Mapping[str, str]] = None,
-        api_key_query: Union[None, str, Tuple[str, str]] = None,
+        api_key_query: Union[str, Tuple[str, str], None] = None,
         max_scopes: int = defaults.DEFAULT_MAX_SCOPES,
         clock: Optional[Clock] = None,
     ) -> None:
@@ -210,7 +204,7 @@ class ConnectionManager(Management, requests.Session):
             )
 
     @property
-    def core(self) -> Any:
+    def core(self) -> Core:
         """The settings, live state and events; shared with the adapters."""
         return self._core
 
@@ -372,10 +366,8 @@ class ConnectionManager(Management, requests.Session):
         token = current_call.set(call)
         try:
             return function(*args, **kwargs)
-        except ConnectionManagerError:
-            raise
         except Exception as exc:
-            _attach_history(exc, call)
+            attach_history(exc, call)
             raise
         finally:
             current_call.reset(token)
@@ -474,15 +466,8 @@ class ConnectionManager(Management, requests.Session):
         following.__dict__["first_origin"] = first or origin_of(before.url or "")
 
     def _strip_sensitive(self, request: requests.PreparedRequest) -> None:
-        configuration = self._core.configuration
-        keys = {
-            str(declared.get("api_key_header", "")).lower()
-            for declared in (configuration.declared, *configuration.endpoints.values())
-        }
-        for name in list(request.headers):
-            lowered = name.lower()
-            if lowered not in _REQUESTS_OWN and (lowered in keys or is_sensitive_field(name)):
-                del request.headers[name]
+        for name in sensitive_names(request.headers, self._core.configuration):
+            del request.headers[name]
 
     # -- what requests reads from the environment
 
@@ -588,9 +573,6 @@ class ConnectionManager(Management, requests.Session):
         return state
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
-        from .core import Core
-        from .endpoints import Configuration
-
         plugins = PluginManager()
         configuration = Configuration(
             state.pop("_settings"), state.pop("_credentials"), state.pop("_endpoints")
@@ -647,55 +629,6 @@ def _edited(
         request.prepare_url(context.url, None)
     request.headers = CaseInsensitiveDict(headers)
     return request
-
-
-def _attach_history(exc: Exception, call: Call) -> None:
-    """Put the history of attempts on an error of the library's own."""
-    try:
-        exc.attempts = tuple(call.attempts)  # type: ignore[attr-defined]  # added by us
-    except AttributeError:
-        return
-
-
-def report_failure(core: Any, exc: Exception, method: str, url: str) -> None:
-    """Tell the event stream that a call failed for good."""
-    if core.events.wants(CallFailed):
-        scope = origin_text(origin_of(url))
-        core.events.emit(
-            CallFailed(scope, method, redact_url(url), type(exc).__name__, redact_text(str(exc)))
-        )
-
-
-def check_pools(pool_connections: Any, pool_maxsize: Any) -> Tuple[int, int]:
-    """Return the pool sizes, checked."""
-    for name, value in (("pool_connections", pool_connections), ("pool_maxsize", pool_maxsize)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be an int of at least 1, not {value!r}")
-        if value < 1:
-            raise ValueError(f"{name} must be an int of at least 1, not {value!r}")
-    return pool_connections, pool_maxsize
-
-
-def check_tls(verify: Any, cert: Any, ssl_context: Any) -> None:
-    """Refuse contradictory TLS settings, and say aloud when verification is off."""
-    if not isinstance(verify, (bool, str)):
-        raise TypeError(f"verify must be True, False or the path of a CA bundle, not {verify!r}")
-    if cert is not None and not (
-        isinstance(cert, str)
-        or (isinstance(cert, tuple) and len(cert) == 2 and all(isinstance(p, str) for p in cert))
-    ):
-        raise TypeError(f"cert must be a path or a (certificate, key) tuple of paths, not {cert!r}")
-    if ssl_context is not None:
-        if not isinstance(ssl_context, ssl.SSLContext):
-            raise TypeError(f"ssl_context must be an ssl.SSLContext, not {ssl_context!r}")
-        if verify is not True or cert is not None:
-            other = "verify" if verify is not True else "cert"
-            raise ValueError(
-                f"ssl_context together with {other} is contradictory: the context is used as it "
-                f"is; load what {other} names into the context, or leave the context out"
-            )
-    elif verify is False:
-        logger.warning("verify=False: TLS certificates are not verified, anyone can read along")
 
 
 _alive: weakref.WeakSet[ConnectionManager] = weakref.WeakSet()

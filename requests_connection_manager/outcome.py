@@ -11,8 +11,8 @@ import enum
 import math
 import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from datetime import timezone
+from email.utils import parsedate_to_datetime
 from typing import Any, Mapping, Optional
 
 

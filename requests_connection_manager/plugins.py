@@ -107,7 +107,7 @@ class PluginManager:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hooks: Dict[HookType, Tuple[Hook, ...]] = {kind: () for kind in HookType}
+        self._hooks: Dict[HookType, Tuple[Hook, ...]] = dict.fromkeys(HookType, ())
 
     def register_hook(self, hook_type: HookType, hook_func: Hook) -> None:
         """Run ``hook_func(context)`` for every event of ``hook_type`` from now on.
@@ -213,9 +213,7 @@ class AsyncPluginManager(PluginManager):
         self._run_in_thread = run_in_thread
         self._coroutine_hooks: Tuple[Hook, ...] = ()
 
-    def register_hook(
-        self, hook_type: HookType, hook_func: Hook, blocking: bool = False
-    ) -> None:
+    def register_hook(self, hook_type: HookType, hook_func: Hook, blocking: bool = False) -> None:
         """Run ``hook_func(context)`` for every event of ``hook_type`` from now on.
 
         :param blocking: run this plain function on a worker thread.

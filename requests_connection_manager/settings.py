@@ -49,9 +49,7 @@ def _integer(minimum: int, optional: bool = False) -> Check:
     return check
 
 
-def _seconds(
-    optional: bool = False, zero: bool = False, unit: str = "number of seconds"
-) -> Check:
+def _seconds(optional: bool = False, zero: bool = False, unit: str = "number of seconds") -> Check:
     wanted = f"a {unit} " + ("of at least 0" if zero else "above 0")
     wanted += " or None" if optional else ""
 
@@ -195,7 +193,7 @@ def _pair(name: str, value: Any) -> Optional[Tuple[str, str]]:
     return value[0], value[1]
 
 
-def _query_key(name: str, value: Any) -> Union[None, str, Tuple[str, str]]:
+def _query_key(name: str, value: Any) -> Union[str, Tuple[str, str], None]:
     if value is None or (isinstance(value, str) and value):
         return value
     if isinstance(value, (tuple, list)) and len(value) == 2:

@@ -196,4 +196,3 @@ def _as_urllib3_error(outcome: Outcome) -> Exception:
     if "Timeout" in text:
         return ReadTimeoutError(None, "", text)  # type: ignore[arg-type]  # no pool on httpx
     return ProtocolError(text)
-

@@ -1,0 +1,646 @@
+"""``AsyncConnectionManager``: an ``httpx.AsyncClient`` with the pipeline in its middle.
+
+Holds what lives one level above a hop: hooks, fallback, the settings of a call, batch. Every
+attempt, and every decision about one, is the hop's and the pipeline's.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ssl
+import warnings
+from contextlib import asynccontextmanager
+from typing import (
+    Any,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+)
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from . import defaults
+from ._async import CALL, HttpxHop
+from .batch import arun_batch, check_batch
+from .call import Call
+from .checks import check_pools, check_tls
+from .core import Core, take_overrides
+from .failure import attach_history, report_failure
+from .management import Management, build_core
+from .patterns import origin_of
+from .pipeline import run_pipeline
+from .plugins import AsyncPluginManager, ErrorContext, HookType, RequestContext, ResponseContext
+from .policies.retry_budget import RetryBudget
+from .redirects import sensitive_names
+from .settings import UNSET
+from .transport import USE_CLIENT_DEFAULT, UseClientDefault, hx, is_unused, tls_context
+from .types import AsyncBatchResults, Clock, RequestData
+
+_BUILD_NAMES = (
+    "content",
+    "data",
+    "files",
+    "json",
+    "params",
+    "headers",
+    "cookies",
+    "timeout",
+    "extensions",
+)
+_SEND_NAMES = ("auth", "follow_redirects", "stream")
+_REQUEST_NAMES = (*_BUILD_NAMES, "auth", "follow_redirects")
+
+# Legs of an auth flow are requests that the flow itself builds: only the context knows their call.
+_current_call: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
+    "requests_connection_manager_async_call", default=None
+)
+
+_hook_threads: contextvars.ContextVar[Optional[anyio.CapacityLimiter]] = contextvars.ContextVar(
+    "requests_connection_manager_hook_threads", default=None
+)
+
+
+async def _run_in_thread(hook: Callable[[Any], Any], context: Any) -> Any:
+    return await anyio.to_thread.run_sync(hook, context, limiter=_hook_threads.get())
+
+
+class AsyncConnectionManager(Management, hx.AsyncClient):
+    """An ``httpx.AsyncClient`` with retries, rate limit, circuit breaker, deadline and hooks.
+
+    Everything that works with a client works with it, on asyncio and on trio. Takes the parameters
+    of :class:`~requests_connection_manager.manager.ConnectionManager`, with the same meaning, and
+    beside them those of ``httpx.AsyncClient``. It may be used by any number of tasks, and by
+    several event loops one after the other.
+
+    :param pool_connections: with ``pool_maxsize``: their product is how many idle connections are
+        kept, unless ``limits`` is given.
+    :param auth: any httpx auth, as ``httpx.AsyncClient(auth=…)``.
+    :param verify: also an ``ssl.SSLContext``.
+    :raises TypeError: for a value of the wrong type, naming it.
+    :raises ValueError: for a value out of range or contradictory settings, naming them.
+
+    >>> import anyio
+    >>> async def main() -> str:
+    ...     async with AsyncConnectionManager(timeout=5) as manager:
+    ...         return manager.get_stats()["circuit_breaker_state"]
+    >>> anyio.run(main)
+    'closed'
+    """
+
+    def __init__(
+        self,
+        pool_connections: int = defaults.DEFAULT_POOL_CONNECTIONS,
+        pool_maxsize: int = defaults.DEFAULT_POOL_MAXSIZE,
+        max_retries: Any = defaults.DEFAULT_MAX_RETRIES,
+        backoff_factor: float = defaults.DEFAULT_BACKOFF_FACTOR,
+        rate_limit_requests: Optional[int] = defaults.DEFAULT_RATE_LIMIT_REQUESTS,
+        rate_limit_period: float = defaults.DEFAULT_RATE_LIMIT_PERIOD,
+        circuit_breaker_failure_threshold: Optional[
+            int
+        ] = defaults.DEFAULT_CIRCUIT_BREAKER_FAILURE_THRESHOLD,
+        circuit_breaker_recovery_timeout: float = (
+            defaults.DEFAULT_CIRCUIT_BREAKER_RECOVERY_TIMEOUT
+        ),
+        timeout: Any = defaults.DEFAULT_TIMEOUT,
+        endpoint_configs: Optional[Mapping[Any, Dict[str, Any]]] = None,
+        api_key: Optional[str] = None,
+        api_key_header: str = defaults.DEFAULT_API_KEY_HEADER,
+        bearer_token: Optional[str] = None,
+        oauth2_token: Optional[str] = None,
+        basic_auth: Optional[Tuple[str, str]] = None,
+        verify: Union[bool, str, ssl.SSLContext] = True,
+        cert: Union[str, Tuple[str, str], None] = None,
+        connect_timeout: Optional[float] = None,
+        read_timeout: Optional[float] = None,
+        ssl_context: Optional[ssl.SSLContext] = None,
+        *,
+        total_timeout: Optional[float] = None,
+        raise_on_status: bool = True,
+        status_forcelist: Iterable[int] = defaults.RETRYABLE_STATUS_CODES,
+        allowed_methods: Optional[Iterable[str]] = defaults.IDEMPOTENT_METHODS,
+        backoff_max: float = defaults.DEFAULT_BACKOFF_MAX,
+        backoff_jitter: float = defaults.DEFAULT_BACKOFF_JITTER,
+        retry_after_max: float = defaults.DEFAULT_RETRY_AFTER_MAX,
+        retry_budget: Optional[RetryBudget] = UNSET,
+        rate_limit_mode: str = defaults.DEFAULT_RATE_LIMIT_MODE,
+        rate_limiter: Any = None,
+        half_open_max_calls: int = defaults.DEFAULT_HALF_OPEN_MAX_CALLS,
+        circuit_breaker: Any = None,
+        idempotency_key_header: Optional[str] = None,
+        auth: Any = None,
+        headers: Any = None,
+        api_key_query: Union[str, Tuple[str, str], None] = None,
+        max_scopes: int = defaults.DEFAULT_MAX_SCOPES,
+        clock: Optional[Clock] = None,
+        params: Any = None,
+        cookies: Any = None,
+        http1: bool = True,
+        http2: bool = False,
+        proxy: Any = None,
+        mounts: Optional[Mapping[str, Optional[hx.AsyncBaseTransport]]] = None,
+        follow_redirects: bool = False,
+        limits: Optional[hx.Limits] = None,
+        max_redirects: int = 20,
+        event_hooks: Optional[Mapping[str, List[Callable[..., Any]]]] = None,
+        base_url: Union[hx.URL, str] = "",
+        transport: Optional[hx.AsyncBaseTransport] = None,
+        trust_env: bool = True,
+        default_encoding: Union[str, Callable[[bytes], str]] = "utf-8",
+    ) -> None:
+        given = dict(locals())
+        pools = check_pools(pool_connections, pool_maxsize)
+        check_tls(verify, cert, ssl_context)
+        self._core = build_core(
+            given, endpoint_configs, AsyncPluginManager(_run_in_thread), clock, max_scopes
+        )
+        self._tls: Dict[str, Any] = {"verify": verify, "cert": cert, "ssl_context": ssl_context}
+        self._builders: Dict[int, Callable[..., hx.AsyncBaseTransport]] = {}
+        self._retired: List[hx.AsyncBaseTransport] = []
+        self._loop: Any = None
+        super().__init__(
+            auth=auth,
+            params=params,
+            headers=headers,
+            cookies=cookies,
+            verify=self._tls_context(trust_env),
+            http1=http1,
+            http2=http2,
+            proxy=proxy,
+            mounts=mounts,
+            timeout=_timeout_of(self._core),
+            follow_redirects=follow_redirects,
+            limits=_limits(*pools) if limits is None else limits,
+            max_redirects=max_redirects,
+            event_hooks=event_hooks,
+            base_url=base_url,
+            transport=transport,
+            trust_env=trust_env,
+            default_encoding=default_encoding,
+        )
+
+    @property
+    def core(self) -> Core:
+        """The settings, live state and events; shared with the hops."""
+        return self._core
+
+    # -- transports: httpx builds them; how is remembered, to build them anew
+
+    def _tls_context(self, trust_env: bool) -> Any:
+        context = self._tls["ssl_context"]
+        if context is not None:
+            return context
+        return tls_context(self._tls["verify"], self._tls["cert"], trust_env)
+
+    def _init_transport(self, **kwargs: Any) -> hx.AsyncBaseTransport:  # type: ignore[override]
+        # Reason of the ignore: the keywords are passed through as httpx's own constructor has them.
+        build = super()._init_transport
+        transport = build(**kwargs)
+        if kwargs.get("transport") is None:
+            self._builders[id(transport)] = lambda **new: build(**{**kwargs, **new})
+        return transport
+
+    def _init_proxy_transport(  # type: ignore[override]  # as above
+        self, proxy: Any, **kwargs: Any
+    ) -> hx.AsyncBaseTransport:
+        build = super()._init_proxy_transport
+        transport = build(proxy, **kwargs)
+        self._builders[id(transport)] = lambda **new: build(proxy, **{**kwargs, **new})
+        return transport
+
+    def _renew_transports(self, **changes: Any) -> None:
+        """Build those transports anew that httpx built; the old ones finish what they do."""
+        old = [self._transport, *self._mounts.values()]
+        renewed: Dict[int, hx.AsyncBaseTransport] = {}
+        for transport in old:
+            builder = self._builders.pop(id(transport), None)
+            if builder is not None and transport is not None:
+                new = renewed[id(transport)] = builder(**changes)
+                # super(): the builder calls httpx's own method, which registers nothing.
+                self._builders[id(new)] = _rebuilding(builder, changes)
+                self._retired.append(transport)
+        self._transport = renewed.get(id(self._transport), self._transport)
+        self._mounts = {pattern: renewed.get(id(one), one) for pattern, one in self._mounts.items()}
+
+    async def _close_retired(self, all_of_them: bool = False) -> None:
+        for transport in list(self._retired):
+            if all_of_them or is_unused(transport):
+                self._retired.remove(transport)
+                await transport.aclose()
+
+    def _follow_event_loop(self) -> None:
+        """Leave the connections of a loop that is gone: they can't be used on this one."""
+        loop = anyio.lowlevel.current_token()
+        if loop != self._loop:
+            if self._loop is not None:
+                self._renew_transports()
+                self._retired.clear()
+            self._loop = loop
+
+    def set_ssl_verification(self, verify: Union[bool, str]) -> None:
+        """Verify TLS certificates, or not, or against the CA bundle at a path.
+
+        New connections use it; those in use finish as they are.
+        """
+        check_tls(verify, None, self._tls["ssl_context"])
+        self._change_tls(verify=verify)
+
+    def set_client_certificate(self, cert: Union[str, Tuple[str, str]]) -> None:
+        """Present a client certificate: a file, or ``(certificate, key)`` files."""
+        check_tls(True, cert, self._tls["ssl_context"])
+        self._change_tls(cert=cert)
+
+    def set_ssl_context(self, ssl_context: Any) -> None:
+        """Use an ``ssl.SSLContext`` as it is for new connections; ``None``: none of your own."""
+        check_tls(self._tls["verify"], self._tls["cert"], ssl_context)
+        self._change_tls(ssl_context=ssl_context)
+
+    def _change_tls(self, **changes: Any) -> None:
+        before = self._tls
+        self._tls = {**before, **changes}
+        try:
+            context = self._tls_context(self._trust_env)
+        except BaseException:
+            self._tls = before
+            raise
+        self._renew_transports(verify=context)
+
+    def _change_settings(self, given: Dict[str, Any]) -> None:
+        super()._change_settings(given)
+        self.timeout = _timeout_of(self._core)
+
+    # -- one call
+
+    async def request(  # type: ignore[override]  # takes more than httpx: settings of the call
+        self,
+        method: str,
+        url: Union[hx.URL, str],
+        **kwargs: Any,
+    ) -> hx.Response:
+        """Send a request with everything that the manager adds.
+
+        :param kwargs: the parameters of ``httpx.AsyncClient.request``, and settings for this call
+            alone, such as ``max_retries=0``, ``total_timeout=5`` or ``rate_limit_mode="wait"``.
+        :returns: the response; its ``attempts`` has the history.
+        :raises RateLimitExceeded: the rate limit refused the first attempt.
+        :raises CircuitBreakerOpen: the circuit is open.
+        :raises MaxRetriesExceeded: a failure worth a retry is not retried any more.
+        :raises DeadlineExceeded: ``total_timeout`` is over.
+        :raises httpx.HTTPError: httpx's own errors; all of the above are too.
+        """
+        context = RequestContext(method, str(url), **kwargs)
+        return await self._run_hooks(context, self._performer(url, stream=False))
+
+    @asynccontextmanager
+    async def stream(  # type: ignore[override]  # as request()
+        self, method: str, url: Union[hx.URL, str], **kwargs: Any
+    ) -> AsyncIterator[hx.Response]:
+        """Send a request and leave the body to be read; a context manager, as httpx's."""
+        context = RequestContext(method, str(url), **kwargs)
+        response = await self._run_hooks(context, self._performer(url, stream=True))
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def get(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+        """Send a ``GET`` request; see :meth:`request`."""
+        return await self.request("GET", url, **kwargs)
+
+    async def options(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+        """Send an ``OPTIONS`` request; see :meth:`request`."""
+        return await self.request("OPTIONS", url, **kwargs)
+
+    async def head(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+        """Send a ``HEAD`` request; see :meth:`request`."""
+        return await self.request("HEAD", url, **kwargs)
+
+    async def post(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+        """Send a ``POST`` request; see :meth:`request`."""
+        return await self.request("POST", url, **kwargs)
+
+    async def put(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+        """Send a ``PUT`` request; see :meth:`request`."""
+        return await self.request("PUT", url, **kwargs)
+
+    async def patch(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+        """Send a ``PATCH`` request; see :meth:`request`."""
+        return await self.request("PATCH", url, **kwargs)
+
+    async def delete(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+        """Send a ``DELETE`` request; see :meth:`request`."""
+        return await self.request("DELETE", url, **kwargs)
+
+    def _performer(self, url: Union[hx.URL, str], stream: bool) -> Any:
+        """Return what builds and sends the request of a call, once the hooks have run."""
+        text = str(url)
+
+        async def perform(context: RequestContext, began: float) -> hx.Response:
+            kwargs = dict(context.kwargs)
+            overrides = take_overrides(kwargs, _REQUEST_NAMES, "request")
+            if kwargs.get("cookies") is not None:
+                warnings.warn(_COOKIES, DeprecationWarning, stacklevel=2)
+            # A URL object keeps what its text would lose; a hook that edits it gives text.
+            target = url if context.url == text else context.url
+            auth = kwargs.pop("auth", USE_CLIENT_DEFAULT)
+            follow = kwargs.pop("follow_redirects", USE_CLIENT_DEFAULT)
+            given = kwargs.get("timeout", USE_CLIENT_DEFAULT)
+            check_timeout(given)
+            request = self.build_request(context.method, target, **kwargs)
+            call = self._core.begin(str(request.url), overrides, began)
+            call.explicit = _explicit_names(kwargs.get("headers"), auth)
+            call.timeout_given = not isinstance(given, UseClientDefault)
+            request.extensions = {**request.extensions, CALL: call}
+            call.owner = self
+            return await self.send(request, stream=stream, auth=auth, follow_redirects=follow)
+
+        return perform
+
+    async def send(  # type: ignore[override]  # as request()
+        self,
+        request: hx.Request,
+        *,
+        stream: bool = False,
+        auth: Any = USE_CLIENT_DEFAULT,
+        follow_redirects: Any = USE_CLIENT_DEFAULT,
+        **settings: Any,
+    ) -> hx.Response:
+        """Send a request, as ``httpx.AsyncClient.send``; settings of a call are taken too.
+
+        Headers that the request holds count as given with the call.
+        """
+        call = request.extensions.get(CALL)
+        if call is not None and call.owner is self and not call.sent:
+            return await self._as_call(call, request, stream, auth, follow_redirects)
+        context = RequestContext(
+            request.method,
+            str(request.url),
+            headers=dict(request.headers),
+            stream=stream,
+            auth=auth,
+            follow_redirects=follow_redirects,
+            **settings,
+        )
+
+        async def perform(context: RequestContext, began: float) -> hx.Response:
+            return await self._perform_send(request, context, began)
+
+        return await self._run_hooks(context, perform)
+
+    async def _perform_send(
+        self, request: hx.Request, context: RequestContext, began: float
+    ) -> hx.Response:
+        kwargs = dict(context.kwargs)
+        headers = kwargs.pop("headers", {})
+        overrides = take_overrides(kwargs, _SEND_NAMES, "send")
+        before = request.extensions.get(CALL)
+        _edit(request, context, headers)
+        call = self._core.begin(str(request.url), overrides, began)
+        call.owner = self
+        call.first_origin = None if before is None else before.first_origin
+        auth = kwargs.get("auth", USE_CLIENT_DEFAULT)
+        call.explicit = _explicit_names(request.headers, auth)
+        call.timeout_given = request.extensions.get("timeout") != self.timeout.as_dict()
+        if "timeout" not in request.extensions:
+            call.timeout_given = False
+        request.extensions = {**request.extensions, CALL: call}
+        return await self._as_call(
+            call,
+            request,
+            kwargs.get("stream", False),
+            auth,
+            kwargs.get("follow_redirects", USE_CLIENT_DEFAULT),
+        )
+
+    async def _as_call(
+        self, call: Call, request: hx.Request, stream: bool, auth: Any, follow_redirects: Any
+    ) -> hx.Response:
+        self._follow_event_loop()
+        if self._retired:
+            await self._close_retired()
+        call.sent = True
+        call.stream = stream
+        trace = request.extensions.get("trace")
+        call.user_trace = getattr(trace, "_users", trace)
+        token = _current_call.set(call)
+        try:
+            return await super().send(
+                request,
+                stream=stream,
+                auth=self._auth_for(call, request, auth),
+                follow_redirects=follow_redirects,
+            )
+        except Exception as exc:
+            attach_history(exc, call)
+            raise
+        finally:
+            _current_call.reset(token)
+            call.finished = True
+
+    def _auth_for(self, call: Call, request: hx.Request, auth: Any) -> Any:
+        """Return the auth of this call: its own, else the endpoint's, else the client's."""
+        if not isinstance(auth, UseClientDefault) or "authorization" in call.explicit:
+            return auth
+        own = call.configuration.resolve(str(request.url)).auth
+        return auth if own is None else own
+
+    def first_step_of_auth(self, request: hx.Request, auth: Any) -> hx.Request:
+        """Return the request as an auth object sends it first; for redirects to an endpoint."""
+        flow = (self._build_auth(auth) or hx.Auth()).sync_auth_flow(request)
+        try:
+            return next(flow)
+        finally:
+            flow.close()
+
+    async def _send_single_request(self, request: hx.Request) -> hx.Response:
+        """Send one hop of a call: httpx calls this for each redirect and each leg of an auth."""
+        call = request.extensions.get(CALL) or _current_call.get()
+        if call is None or call.owner is not self:
+            call = self._core.begin(str(request.url), {}, self._core.clock.monotonic())
+            call.owner = self
+        origin = self._core.origin(str(request.url))
+        call.redirecting = call.origin is not None and origin != call.origin
+        call.origin = origin
+        return await run_pipeline(HttpxHop(self, call, request))
+
+    async def send_once(self, request: hx.Request) -> hx.Response:
+        """Send exactly once, without the pipeline."""
+        return await super()._send_single_request(request)
+
+    def _redirect_headers(self, request: hx.Request, url: hx.URL, method: str) -> hx.Headers:
+        """Return the headers for a redirect: httpx's, less what is sensitive elsewhere."""
+        headers = super()._redirect_headers(request, url, method)
+        if origin_of(str(url)) != origin_of(str(request.url)):
+            for name in sensitive_names(headers, self._core.configuration):
+                del headers[name]
+        return headers
+
+    # -- hooks
+
+    async def _run_hooks(
+        self,
+        context: RequestContext,
+        perform: Callable[[RequestContext, float], Awaitable[hx.Response]],
+    ) -> hx.Response:
+        plugins = self._plugins
+        began = self._core.clock.monotonic()
+        try:
+            await plugins.run_pre_request_hooks(context)
+            response = await perform(context, began)
+            if plugins.hooks(HookType.POST_RESPONSE):
+                response = await _after(plugins, response, context)
+            return response
+        except Exception as exc:
+            return await self._fall_back(exc, context)
+
+    async def _fall_back(self, exc: Exception, context: RequestContext) -> Any:
+        """Return the fallback of an error hook, or raise the error."""
+        errors = ErrorContext(exc, context)
+        await self._plugins.run_error_hooks(errors)
+        if errors.resolved:
+            return errors.fallback_response
+        report_failure(self._core, exc, str(context.method), str(context.url))
+        raise exc
+
+    @property
+    def _plugins(self) -> AsyncPluginManager:
+        plugins = self._core.plugins
+        assert isinstance(plugins, AsyncPluginManager)
+        return plugins
+
+    def register_pre_request_hook(self, hook_func: Any, blocking: bool = False) -> None:
+        """Run ``hook_func(RequestContext)`` before each call; coroutine functions are awaited.
+
+        :param blocking: run this plain function on a worker thread.
+        """
+        self._plugins.register_hook(HookType.PRE_REQUEST, hook_func, blocking)
+
+    def register_post_response_hook(self, hook_func: Any, blocking: bool = False) -> None:
+        """Run ``hook_func(ResponseContext)`` after each call that brought a response."""
+        self._plugins.register_hook(HookType.POST_RESPONSE, hook_func, blocking)
+
+    def register_error_hook(self, hook_func: Any, blocking: bool = False) -> None:
+        """Run ``hook_func(ErrorContext)`` when a call fails; it may provide a fallback."""
+        self._plugins.register_hook(HookType.ERROR_HANDLER, hook_func, blocking)
+
+    # -- batch
+
+    async def batch_request(
+        self,
+        requests_data: Iterable[RequestData],
+        max_workers: int = 5,
+        return_exceptions: bool = True,
+    ) -> AsyncBatchResults:
+        """Send many requests concurrently and return the results in input order.
+
+        :param requests_data: any iterable of ``(method, url, kwargs)``; checked before the first
+            is sent.
+        :param max_workers: how many are under way at a time; also how many threads run hooks that
+            were registered with ``blocking=True``.
+        :param return_exceptions: ``True``: a failure is an item of the result; ``False``: the first
+            one is raised, and what had not started is left out.
+        :raises TypeError: for an item of another form, with its index.
+        """
+        checked = check_batch(requests_data, max_workers)
+
+        async def perform(item: Tuple[str, str, Dict[str, Any]]) -> hx.Response:
+            method, url, kwargs = item
+            return await self.request(method, url, **kwargs)
+
+        token = _hook_threads.set(anyio.CapacityLimiter(max_workers))
+        try:
+            results: List[Any] = await arun_batch(perform, checked, max_workers, return_exceptions)
+        finally:
+            _hook_threads.reset(token)
+        return results
+
+    # -- the end
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await super().aclose()
+        await self._close_retired(all_of_them=True)
+
+    async def close(self) -> None:
+        """Close all connections; the same as :meth:`aclose`."""
+        await self.aclose()
+
+    async def __aexit__(self, *args: Any) -> None:
+        await super().__aexit__(*args)
+        await self._close_retired(all_of_them=True)
+
+
+_COOKIES = (
+    "Setting per-request cookies=<...> is being deprecated, because the expected behaviour on "
+    "cookie persistence is ambiguous. Set cookies directly on the client instance instead."
+)
+
+
+def _rebuilding(builder: Callable[..., Any], before: Mapping[str, Any]) -> Callable[..., Any]:
+    return lambda **new: builder(**{**before, **new})
+
+
+def _limits(pool_connections: int, pool_maxsize: int) -> hx.Limits:
+    kept = pool_connections * pool_maxsize
+    return hx.Limits(max_connections=max(100, kept), max_keepalive_connections=kept)
+
+
+def _timeout_of(core: Core) -> hx.Timeout:
+    """Return the settings' timeouts as httpx has them."""
+    settings = core.configuration.settings
+    base = hx.Timeout(settings.timeout).as_dict()
+    if settings.connect_timeout is not None:
+        base["connect"] = settings.connect_timeout
+    if settings.read_timeout is not None:
+        base["read"] = settings.read_timeout
+    return hx.Timeout(**base)
+
+
+def check_timeout(timeout: Any) -> None:
+    """Refuse a timeout below zero, which httpx would take for one that is over."""
+    parts = timeout if isinstance(timeout, tuple) else (timeout,)
+    for part in parts:
+        if isinstance(part, (int, float)) and part < 0:
+            raise ValueError(f"timeout must be a number of seconds of at least 0, not {timeout!r}")
+
+
+def _explicit_names(headers: Any, auth: Any) -> Any:
+    names = {name.lower() for name in hx.Headers(headers)} if headers else set()
+    if not isinstance(auth, UseClientDefault):
+        names.add("authorization")
+    return frozenset(names)
+
+
+def _edit(request: hx.Request, context: RequestContext, headers: Mapping[str, str]) -> None:
+    """Put what the hooks changed on the request."""
+    if context.url != str(request.url):
+        request.url = hx.URL(context.url)
+        if "host" in request.headers:
+            request.headers["host"] = request.url.netloc.decode("ascii")
+    request.method = context.method
+    for name in set(request.headers) - set(hx.Headers(headers)):
+        del request.headers[name]
+    for name, value in dict(headers).items():
+        if request.headers.get(name) != value:
+            request.headers[name] = value
+
+
+async def _after(
+    plugins: AsyncPluginManager, response: hx.Response, context: RequestContext
+) -> Any:
+    after = ResponseContext(response, context)
+    try:
+        await plugins.run_post_response_hooks(after)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+        raise
+    return after.response

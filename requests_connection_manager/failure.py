@@ -1,0 +1,32 @@
+"""What is said of a call that failed for good.
+
+Knows calls and events, no HTTP library.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .events import CallFailed
+from .patterns import origin_of
+from .redaction import redact_text, redact_url
+from .registry import origin_text
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .core import Core
+
+
+def attach_history(exc: Exception, call: Call) -> None:
+    """Put the history of attempts on an error of the library's own."""
+    if not getattr(exc, "attempts", None):
+        exc.attempts = tuple(call.attempts)  # type: ignore[attr-defined]  # added by us
+
+
+def report_failure(core: Core, exc: Exception, method: str, url: str) -> None:
+    """Tell the event stream that a call failed for good."""
+    if core.events.wants(CallFailed):
+        scope = origin_text(origin_of(url))
+        core.events.emit(
+            CallFailed(scope, method, redact_url(url), type(exc).__name__, redact_text(str(exc)))
+        )
