@@ -50,8 +50,8 @@ class _GuardedFile:
 
 def guard_body(response: requests.Response, hop: RequestsHop) -> None:
     """Watch over the body of ``response`` until it is read or closed."""
-    original = getattr(response.raw, "_fp", None)
-    if getattr(original, "fp", None) is not None:
+    original: Any = getattr(response.raw, "_fp", None)
+    if original is not None and getattr(original, "fp", None) is not None:
         original.fp = _GuardedFile(original.fp, hop)
     iter_content, close = response.iter_content, response.close
 

@@ -388,6 +388,9 @@ def phase_of(error: Exception) -> Optional[Phase]:
     return None
 
 
+_CONNECTING = (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError)
+
+
 def _phase_of_connection_error(error: Exception) -> Phase:
     for cause in _causes(error):
         if isinstance(

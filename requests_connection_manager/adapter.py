@@ -126,7 +126,7 @@ class PipelineAdapter(HTTPAdapter):
         self.core = self.ssl_context = None
         self.wraps = state.pop("wraps", None)
         managed = state.pop("_managed", True)
-        super().__setstate__(state)  # type: ignore[misc]  # defined, but not in older stubs
+        super().__setstate__(state)
         self.managed_retry = self.max_retries if managed else None
 
     # -- sending
@@ -149,7 +149,7 @@ class PipelineAdapter(HTTPAdapter):
                 request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
             )
         call = current_call.get()
-        if call is None or call.owner.core is not self.core:
+        if call is None or getattr(call.owner, "core", None) is not self.core:
             call = self.core.begin(request.url or "", {}, self.core.clock.monotonic())
         if not call.timeout_given:
             timeout = UNSET
@@ -172,7 +172,7 @@ class PipelineAdapter(HTTPAdapter):
             response = HTTPAdapter.send(self._inner(), request, **kwargs)
         if getattr(response, "connection", None) is not None:
             # Digest authentication re-sends through it, which is a hop of its own.
-            response.connection = self  # type: ignore[attr-defined]  # not in the stubs
+            response.connection = self
         return response
 
     def _inner(self) -> HTTPAdapter:

@@ -108,6 +108,7 @@ def _limiter_refusal(hop: Hop[R], wait: float) -> Refusal:
 
 
 def refused(hop: Hop[R], refusal: Refusal) -> ConnectionManagerError:
+    """Return the error for a first attempt that was refused."""
     if refusal.reason == "circuit_open":
         return hop.error(
             CircuitBreakerOpen,

@@ -279,7 +279,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
 
     # -- one call
 
-    async def request(  # type: ignore[override]  # takes more than httpx: settings of the call
+    async def request(
         self,
         method: str,
         url: Union[hx.URL, str],
@@ -300,7 +300,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         return await self._run_hooks(context, self._performer(url, stream=False))
 
     @asynccontextmanager
-    async def stream(  # type: ignore[override]  # as request()
+    async def stream(
         self, method: str, url: Union[hx.URL, str], **kwargs: Any
     ) -> AsyncIterator[hx.Response]:
         """Send a request and leave the body to be read; a context manager, as httpx's."""
@@ -311,31 +311,31 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         finally:
             await response.aclose()
 
-    async def get(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+    async def get(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``GET`` request; see :meth:`request`."""
         return await self.request("GET", url, **kwargs)
 
-    async def options(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+    async def options(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send an ``OPTIONS`` request; see :meth:`request`."""
         return await self.request("OPTIONS", url, **kwargs)
 
-    async def head(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+    async def head(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``HEAD`` request; see :meth:`request`."""
         return await self.request("HEAD", url, **kwargs)
 
-    async def post(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+    async def post(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``POST`` request; see :meth:`request`."""
         return await self.request("POST", url, **kwargs)
 
-    async def put(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+    async def put(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``PUT`` request; see :meth:`request`."""
         return await self.request("PUT", url, **kwargs)
 
-    async def patch(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+    async def patch(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``PATCH`` request; see :meth:`request`."""
         return await self.request("PATCH", url, **kwargs)
 
-    async def delete(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:  # type: ignore[override]
+    async def delete(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``DELETE`` request; see :meth:`request`."""
         return await self.request("DELETE", url, **kwargs)
 
@@ -364,7 +364,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
 
         return perform
 
-    async def send(  # type: ignore[override]  # as request()
+    async def send(
         self,
         request: hx.Request,
         *,
@@ -501,12 +501,13 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         except Exception as exc:
             return await self._fall_back(exc, context)
 
-    async def _fall_back(self, exc: Exception, context: RequestContext) -> Any:
+    async def _fall_back(self, exc: Exception, context: RequestContext) -> hx.Response:
         """Return the fallback of an error hook, or raise the error."""
         errors = ErrorContext(exc, context)
         await self._plugins.run_error_hooks(errors)
         if errors.resolved:
-            return errors.fallback_response
+            fallback: hx.Response = errors.fallback_response
+            return fallback
         report_failure(self._core, exc, str(context.method), str(context.url))
         raise exc
 
@@ -635,7 +636,7 @@ def _edit(request: hx.Request, context: RequestContext, headers: Mapping[str, st
 
 async def _after(
     plugins: AsyncPluginManager, response: hx.Response, context: RequestContext
-) -> Any:
+) -> hx.Response:
     after = ResponseContext(response, context)
     try:
         await plugins.run_post_response_hooks(after)
@@ -643,4 +644,5 @@ async def _after(
         with anyio.CancelScope(shield=True):
             await response.aclose()
         raise
-    return after.response
+    result: hx.Response = after.response
+    return result

@@ -77,7 +77,7 @@ class Call:
         self.attempts: List[AttemptFinished] = []
         self.spent_body: Any = None
         self.finished = False
-        self.owner: Any = None
+        self.owner: object = None
         self.timeout_given = True
         self.sent = False
         self.redirecting = False

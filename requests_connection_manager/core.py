@@ -16,7 +16,7 @@ from .call import Call
 from .endpoints import Configuration, Policy
 from .events import EventStream
 from .patterns import Origin, origin_of
-from .plugins import PluginManager
+from .plugins import HookType, PluginManager
 from .policies.deadline import Deadline
 from .registry import Registry, Scope
 from .settings import CALL, CALL_SETTINGS, check_settings, unknown_setting
@@ -108,6 +108,26 @@ class Core:
                 self._origins = {}
             self._origins[text] = origin
         return origin
+
+    def state(self) -> Dict[str, Any]:
+        """Return what is pickled: the configuration and the hooks, not the live state."""
+        configuration = self.configuration
+        return {
+            "settings": configuration.settings,
+            "credentials": configuration.declared,
+            "endpoints": configuration.endpoints,
+            "hooks": {kind: self.plugins.hooks(kind) for kind in HookType},
+            "max_scopes": self.max_scopes,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], plugins: PluginManager) -> Core:
+        """Return a core on the system clock from what :meth:`state` returned."""
+        for kind, hooks in state["hooks"].items():
+            for hook in hooks:
+                plugins.register_hook(kind, hook)
+        configuration = Configuration(state["settings"], state["credentials"], state["endpoints"])
+        return cls(configuration, plugins, None, state["max_scopes"])
 
     def renew_locks(self) -> None:
         """Replace every lock; another thread may have held one when the process forked."""

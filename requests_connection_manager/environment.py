@@ -1,7 +1,8 @@
 """What requests reads from the environment, read again only when it changed.
 
-Holds :class:`Environment`: proxies, ``no_proxy``, CA bundles and netrc. The functions that read
-are requests' own; re-reading and re-parsing for every request costs it a quarter of its time.
+Holds :class:`Environment` (proxies, ``no_proxy``, CA bundles and netrc) and
+:class:`EnvironmentSession`, a ``requests.Session`` that asks it. The functions that read are
+requests' own; re-reading and re-parsing for every request costs it a quarter of its time.
 Each answer is remembered together with a fingerprint of what it depends on, so a change of a
 variable or of the netrc file takes effect at once.
 """
@@ -10,12 +11,19 @@ from __future__ import annotations
 
 import os
 import sys
+from http.cookiejar import CookieJar
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import requests.sessions
+from requests.cookies import RequestsCookieJar, cookiejar_from_dict, merge_cookies
+from requests.sessions import merge_hooks, merge_setting
+from requests.structures import CaseInsensitiveDict
 from requests.utils import NETRC_FILES
 
 _MAX_HOSTS = 1024
+
+# By this name: whoever patches requests there (it is where Session looks) is heeded.
+_sessions: Any = requests.sessions
 
 # Elsewhere proxies also come from the registry or the system configuration.
 _ENVIRONMENT_IS_ALL = sys.platform.startswith("linux")
@@ -47,7 +55,8 @@ class Environment:
     def proxies(self, url: str, no_proxy: Optional[str]) -> Mapping[str, str]:
         """Return what ``requests.utils.get_environ_proxies`` returns; not to be changed."""
         if not _ENVIRONMENT_IS_ALL:
-            return requests.sessions.get_environ_proxies(url, no_proxy=no_proxy)
+            found: Mapping[str, str] = _sessions.get_environ_proxies(url, no_proxy=no_proxy)
+            return found
         return self._current().proxies(url, no_proxy)
 
     def ca_bundle(self) -> Optional[str]:
@@ -64,8 +73,8 @@ class _Memory:
 
     def __init__(self) -> None:
         self._variables = dict(_variables())
-        self._proxies_function = requests.sessions.get_environ_proxies
-        self._netrc_function = requests.sessions.get_netrc_auth
+        self._proxies_function = _sessions.get_environ_proxies
+        self._netrc_function = _sessions.get_netrc_auth
         self.bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         self._proxies: Dict[Tuple[str, Optional[str]], Mapping[str, str]] = {}
         named = os.environ.get("NETRC")
@@ -79,8 +88,8 @@ class _Memory:
     def valid(self) -> bool:
         return (
             self._variables == _variables()
-            and self._proxies_function is requests.sessions.get_environ_proxies
-            and self._netrc_function is requests.sessions.get_netrc_auth
+            and self._proxies_function is _sessions.get_environ_proxies
+            and self._netrc_function is _sessions.get_netrc_auth
         )
 
     def proxies(self, url: str, no_proxy: Optional[str]) -> Mapping[str, str]:
@@ -120,3 +129,59 @@ def _file_state(path: str) -> Optional[Tuple[int, int, int]]:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class EnvironmentSession(requests.Session):
+    """A ``requests.Session`` that reads the environment once, and again when it changed."""
+
+    _environment: Environment
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a request with the session's settings, as ``requests.Session`` does.
+
+        The same steps, with netrc from memory (see ``environment``).
+        """
+        cookies = request.cookies or {}
+        if not isinstance(cookies, CookieJar):
+            cookies = cookiejar_from_dict(cookies)
+        jar = merge_cookies(merge_cookies(RequestsCookieJar(), self.cookies), cookies)
+        auth = request.auth
+        from_netrc = False
+        if self.trust_env and not auth and not self.auth:
+            auth = self._environment.netrc_auth(str(request.url))
+            from_netrc = auth is not None
+        prepared = requests.PreparedRequest()
+        prepared.prepare(
+            method=(request.method or "").upper(),
+            url=request.url,
+            files=request.files,
+            data=request.data,
+            json=request.json,
+            headers=merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict),
+            params=merge_setting(request.params, self.params),
+            auth=merge_setting(auth, self.auth),
+            cookies=jar,
+            hooks=merge_hooks(request.hooks, self.hooks),
+        )
+        if from_netrc:
+            prepared.__dict__["_auth_from_netrc"] = True
+        return prepared
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Merge proxies and CA bundle from the environment, as ``requests.Session`` does."""
+        if self.trust_env:
+            no_proxy = proxies.get("no_proxy") if proxies is not None else None
+            found = self._environment.proxies(url, no_proxy)
+            if proxies is not None:
+                for name, proxy in found.items():
+                    proxies.setdefault(name, proxy)
+            if verify is True or verify is None:
+                verify = self._environment.ca_bundle() or verify
+        return {
+            "proxies": merge_setting(proxies, self.proxies),
+            "stream": merge_setting(stream, self.stream),
+            "verify": merge_setting(verify, self.verify),
+            "cert": merge_setting(cert, self.cert),
+        }

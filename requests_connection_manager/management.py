@@ -95,6 +95,7 @@ class Management:
     """
 
     _core: Core
+    auth: Any
 
     # -- endpoint patterns
 

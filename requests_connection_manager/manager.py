@@ -11,26 +11,23 @@ import ssl
 import weakref
 from collections import OrderedDict
 from datetime import timedelta
-from http.cookiejar import CookieJar
 from typing import Any, Callable, Dict, Generator, Iterable, List, Mapping, Optional, Tuple, Union
 
 import requests
-from requests.cookies import RequestsCookieJar, cookiejar_from_dict, merge_cookies
-from requests.sessions import merge_hooks, merge_setting
 from requests.structures import CaseInsensitiveDict
 
 from . import defaults
+from ._redirect_request import RedirectRequest, crosses_origin, remember_origin
 from ._sync import resolve_timeout
 from .adapter import PipelineAdapter, current_call
 from .batch import check_batch, current_crew, run_batch
 from .call import Call
 from .checks import check_pools, check_tls
 from .core import Core, take_overrides
-from .endpoints import Configuration
-from .environment import Environment
+from .environment import Environment, EnvironmentSession
 from .failure import attach_history, report_failure
 from .management import Management, build_core
-from .patterns import Origin, origin_of
+from .patterns import origin_of
 from .plugins import ErrorContext, HookType, PluginManager, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
 from .redirects import sensitive_names
@@ -56,24 +53,7 @@ _REQUEST_NAMES = (
 _SEND_NAMES = ("timeout", "allow_redirects", "proxies", "stream", "verify", "cert")
 
 
-class RedirectRequest(requests.PreparedRequest):
-    """The ``next`` request of a redirect, which remembers where its call began.
-
-    Manager-wide credentials go to the first origin only, also when the redirect is followed by
-    hand; ``PreparedRequest.copy`` would forget a mere attribute.
-    """
-
-    first_origin: Optional[Origin] = None
-
-    def copy(self) -> RedirectRequest:
-        """Return a copy that remembers the same."""
-        copied = super().copy()
-        copied.__class__ = RedirectRequest
-        copied.first_origin = self.first_origin
-        return copied
-
-
-class ConnectionManager(Management, requests.Session):
+class ConnectionManager(Management, EnvironmentSession):
     """A ``requests.Session`` with retries, rate limit, circuit breaker, deadline and hooks.
 
     Everything that works with a session works with it. Thread-safe in all that it adds.
@@ -325,11 +305,11 @@ class ConnectionManager(Management, requests.Session):
 
         Headers that the request holds count as given with the call.
         """
-        call = current_call.get()
+        call: Optional[Call] = current_call.get()
         if call is not None and call.owner is self and (call.redirecting or not call.sent):
             return self._send_hop(call, request, kwargs)
         if not isinstance(request, requests.PreparedRequest):
-            return super().send(request, **kwargs)
+            return super().send(request, **kwargs)  # says what is wrong with it
         context = RequestContext(request.method or "", request.url or "", **kwargs)
         context.kwargs["headers"] = dict(request.headers)
 
@@ -348,7 +328,8 @@ class ConnectionManager(Management, requests.Session):
         request = _edited(request, context, headers)
         url = request.url or ""
         call = self._core.begin(url, overrides, began)
-        call.first_origin = getattr(request, "first_origin", None)
+        if isinstance(request, RedirectRequest):
+            call.first_origin = request.first_origin
         call.explicit = frozenset(name.lower() for name in request.headers)
         if request.__dict__.get("_auth_from_netrc"):
             call.from_netrc = True
@@ -414,12 +395,13 @@ class ConnectionManager(Management, requests.Session):
         except Exception as exc:
             return self._fall_back(exc, context)
 
-    def _fall_back(self, exc: Exception, context: RequestContext) -> Any:
+    def _fall_back(self, exc: Exception, context: RequestContext) -> requests.Response:
         """Return the fallback of an error hook, or raise the error."""
         errors = ErrorContext(exc, context)
         self._core.plugins.execute_error_hooks(errors)
         if errors.resolved:
-            return errors.fallback_response
+            fallback: requests.Response = errors.fallback_response
+            return fallback
         report_failure(self._core, exc, str(context.method), str(context.url))
         raise exc
 
@@ -450,76 +432,15 @@ class ConnectionManager(Management, requests.Session):
                 if mine and call is not None:
                     call.redirecting = False
             if isinstance(item, requests.PreparedRequest):
-                self._remember_origin(item, req, call if mine else None)
+                if crosses_origin(item, req):
+                    self._strip_sensitive(item)
+                first = call.first_origin if mine and call is not None else None
+                remember_origin(item, first or origin_of(req.url or ""))
             yield item
-
-    def _remember_origin(
-        self,
-        following: requests.PreparedRequest,
-        before: requests.PreparedRequest,
-        call: Optional[Call],
-    ) -> None:
-        first = None if call is None else call.first_origin
-        if origin_of(following.url or "") != origin_of(before.url or ""):
-            self._strip_sensitive(following)
-        following.__class__ = RedirectRequest
-        following.__dict__["first_origin"] = first or origin_of(before.url or "")
 
     def _strip_sensitive(self, request: requests.PreparedRequest) -> None:
         for name in sensitive_names(request.headers, self._core.configuration):
             del request.headers[name]
-
-    # -- what requests reads from the environment
-
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """Prepare a request with the session's settings, as ``requests.Session`` does.
-
-        The same steps, with netrc from memory (see ``environment``).
-        """
-        cookies = request.cookies or {}
-        if not isinstance(cookies, CookieJar):
-            cookies = cookiejar_from_dict(cookies)
-        jar = merge_cookies(merge_cookies(RequestsCookieJar(), self.cookies), cookies)
-        auth = request.auth
-        from_netrc = False
-        if self.trust_env and not auth and not self.auth:
-            auth = self._environment.netrc_auth(str(request.url))
-            from_netrc = auth is not None
-        prepared = requests.PreparedRequest()
-        prepared.prepare(
-            method=(request.method or "").upper(),
-            url=request.url,
-            files=request.files,
-            data=request.data,
-            json=request.json,
-            headers=merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict),
-            params=merge_setting(request.params, self.params),
-            auth=merge_setting(auth, self.auth),
-            cookies=jar,
-            hooks=merge_hooks(request.hooks, self.hooks),
-        )
-        if from_netrc:
-            prepared.__dict__["_auth_from_netrc"] = True
-        return prepared
-
-    def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
-    ) -> Any:
-        """Merge proxies and CA bundle from the environment, as ``requests.Session`` does."""
-        if self.trust_env:
-            no_proxy = proxies.get("no_proxy") if proxies is not None else None
-            found = self._environment.proxies(url, no_proxy)
-            if proxies is not None:
-                for name, proxy in found.items():
-                    proxies.setdefault(name, proxy)
-            if verify is True or verify is None:
-                verify = self._environment.ca_bundle() or verify
-        return {
-            "proxies": merge_setting(proxies, self.proxies),
-            "stream": merge_setting(stream, self.stream),
-            "verify": merge_setting(verify, self.verify),
-            "cert": merge_setting(cert, self.cert),
-        }
 
     # -- batch
 
@@ -554,33 +475,16 @@ class ConnectionManager(Management, requests.Session):
     # -- pickling: the configuration travels, the live state does not
 
     def __getstate__(self) -> Dict[str, Any]:
-        state = dict(super().__getstate__())
-        configuration = self._core.configuration
-        state["_settings"] = configuration.settings
-        state["_credentials"] = configuration.declared
-        state["_endpoints"] = configuration.endpoints
-        state["_hooks"] = {kind: self._core.plugins.hooks(kind) for kind in HookType}
-        state["_max_scopes"] = self._core.max_scopes
-        names = getattr(self, "__attrs__", ())
-        for name, value in self.__dict__.items():
-            if name not in names and name not in _NOT_PICKLED:
-                state.setdefault(name, value)
         if self._ssl_context is not None:
             raise TypeError(
                 "a manager with an ssl_context can't be pickled: contexts can't; use verify and "
                 "cert, or set the context after unpickling"
             )
-        return state
+        own = {name: one for name, one in self.__dict__.items() if name not in _NOT_PICKLED}
+        return {**own, **super().__getstate__(), "_core": self._core.state()}
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
-        plugins = PluginManager()
-        configuration = Configuration(
-            state.pop("_settings"), state.pop("_credentials"), state.pop("_endpoints")
-        )
-        for kind, hooks in state.pop("_hooks").items():
-            for hook in hooks:
-                plugins.register_hook(kind, hook)
-        self._core = Core(configuration, plugins, None, state.pop("_max_scopes"))
+        self._core = Core.from_state(state.pop("_core"), PluginManager())
         self._environment = Environment()
         self._ssl_context = None
         super().__setstate__(state)
@@ -591,14 +495,17 @@ class ConnectionManager(Management, requests.Session):
 _NOT_PICKLED = frozenset({"_core", "_environment", "_ssl_context"})
 
 
-def _after(plugins: PluginManager, response: requests.Response, context: RequestContext) -> Any:
+def _after(
+    plugins: PluginManager, response: requests.Response, context: RequestContext
+) -> requests.Response:
     after = ResponseContext(response, context)
     try:
         plugins.execute_post_response_hooks(after)
     except BaseException:
         response.close()
         raise
-    return after.response
+    result: requests.Response = after.response
+    return result
 
 
 def _explicit_names(kwargs: Mapping[str, Any]) -> Any:
@@ -617,13 +524,10 @@ def _edited(
 ) -> requests.PreparedRequest:
     """Return the prepared request with what the hooks changed."""
     changed_url = context.url != (request.url or "")
-    if not changed_url and context.method == (request.method or ""):
-        if headers == dict(request.headers):
-            return request
-    first_origin = getattr(request, "first_origin", None)
+    unchanged = not changed_url and context.method == (request.method or "")
+    if unchanged and headers == dict(request.headers):
+        return request
     request = request.copy()
-    if first_origin is not None:
-        request.__dict__["first_origin"] = first_origin
     request.method = context.method or None
     if changed_url:
         request.prepare_url(context.url, None)

@@ -54,7 +54,8 @@ async def run_pipeline(hop: Hop[R]) -> R:
             if outcome is None:
                 raise refused(hop, refusal) from None
             return await _stop(hop, outcome, response, number - 1, refusal.reason)
-        outcome, response = await _attempt(hop, permit, ticket, number, waited + queued)
+        attempted = await _attempt(hop, permit, ticket, number, waited + queued)
+        outcome, response = attempted
         hint = _heed_server(hop, outcome)
         verdict: Verdict = None
         if not off:

@@ -197,6 +197,7 @@ class BlockingHook:
         self.hook = hook
 
     def __call__(self, context: Any) -> Any:
+        """Run the hook."""
         return self.hook(context)
 
 

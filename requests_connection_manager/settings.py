@@ -196,9 +196,9 @@ def _pair(name: str, value: Any) -> Optional[Tuple[str, str]]:
 def _query_key(name: str, value: Any) -> Union[str, Tuple[str, str], None]:
     if value is None or (isinstance(value, str) and value):
         return value
-    if isinstance(value, (tuple, list)) and len(value) == 2:
-        if all(isinstance(part, str) and part for part in value):
-            return value[0], value[1]
+    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+    if is_pair and all(isinstance(part, str) and part for part in value):
+        return value[0], value[1]
     raise _fail(
         TypeError, name, value, "a parameter name, a (name, key) tuple or None", secret=True
     )

@@ -32,6 +32,7 @@ class ConnectionTrace:
         self.connected = self.sending = self.answered = False
 
     async def __call__(self, name: str, info: Dict[str, Any]) -> None:
+        """Take note of a step, and pass it on to the user's own trace."""
         if name.startswith("connection.connect"):
             self.connected = True
         elif name.endswith("send_request_headers.started"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
+from typing import Any, Container, Dict, FrozenSet, Mapping, Optional, Tuple
 
 AUTH_TYPES = ("api_key", "bearer", "oauth2", "basic")
 """The values of ``auth_type`` in ``set_endpoint_auth``."""
@@ -95,7 +95,7 @@ def basic_header(username: str, password: str) -> str:
 def choose(
     manager: Optional[Credentials],
     endpoint: Optional[Credentials],
-    present: Mapping[str, str],
+    present: Container[str],
     explicit: FrozenSet[str],
     from_netrc: bool,
 ) -> Tuple[Tuple[Tuple[str, str], ...], Optional[Tuple[str, str]]]:
