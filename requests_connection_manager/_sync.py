@@ -24,6 +24,7 @@ from .hop import Hop
 from .outcome import Outcome, Phase
 from .policies.auth import choose
 from .policies.deadline import tighter
+from .preparation import copy_request
 from .redaction import redact_url
 from .settings import UNSET
 from .url_query import with_query
@@ -86,6 +87,7 @@ class RequestsHop(Hop[requests.Response]):
             call.first_origin = self.scope.origin
         self._position = _body_position(request)
         self._sends = 0
+        self._answered = False
         self.keyed = self._is_keyed()
         self._refuse_spent_body()
 
@@ -96,7 +98,7 @@ class RequestsHop(Hop[requests.Response]):
         self._rewind()
         deadline = self.call.deadline
         wire = self._wire
-        wire.reused = wire.fired = False
+        wire.reused = wire.fired = self._answered = False
         crew = self.call.crew
         if crew is not None:
             crew.enter(wire)
@@ -131,6 +133,7 @@ class RequestsHop(Hop[requests.Response]):
             timeout = _within(timeout, self.call)
         began = self.clock.monotonic()
         response = self._adapter.send_once(request, timeout=timeout, **self._send_kwargs)
+        self._answered = True
         response.__dict__["_attempt_elapsed"] = self.clock.monotonic() - began
         return response
 
@@ -184,7 +187,9 @@ class RequestsHop(Hop[requests.Response]):
         return phase_of(error)
 
     def stale(self, error: Exception) -> bool:
-        return self._wire.reused and not self._wire.fired and _died_before_answer(error)
+        if self._answered or not self._wire.reused or self._wire.fired:
+            return False
+        return _died_before_answer(error)
 
     def replayable(self) -> bool:
         return self._position is not _NEVER
@@ -239,7 +244,7 @@ class RequestsHop(Hop[requests.Response]):
         add_key = key_name is not None and self.keyed and key_name not in self.request.headers
         if manager is None and not add_key and not _has_own(policy):
             return self.request
-        request = self.request.copy()
+        request = copy_request(self.request)
         headers, query = choose(
             manager, policy.credentials, request.headers, call.explicit, call.from_netrc
         )

@@ -54,12 +54,20 @@ async def admit(hop: Hop[R], retrying: bool) -> Tuple[Optional[Permit], Optional
         ticket, queued = await _take_token(hop, limiter, queue)
     if breaker is None:
         return None, ticket, queued
-    permit = await ask(hop, breaker, breaker.acquire)
-    if isinstance(permit, Permit):
-        return permit, ticket, queued
+    try:
+        permit = await ask(hop, breaker, breaker.acquire)
+        if isinstance(permit, Permit):
+            return permit, ticket, queued
+    except BaseException:
+        _give_back(ticket)
+        raise
+    _give_back(ticket)
+    raise _breaker_refusal(hop, permit)
+
+
+def _give_back(ticket: Optional[Ticket]) -> None:
     if ticket is not None:
         ticket.cancel()
-    raise _breaker_refusal(hop, permit)
 
 
 async def ask(hop: Hop[R], breaker: CircuitBreaker, question: Callable[..., T], *args: Any) -> T:

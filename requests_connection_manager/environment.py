@@ -1,8 +1,7 @@
 """What requests reads from the environment, read again only when it changed.
 
-Holds :class:`Environment` (proxies, ``no_proxy``, CA bundles and netrc) and
-:class:`EnvironmentSession`, a ``requests.Session`` that asks it. The functions that read are
-requests' own; re-reading and re-parsing for every request costs it a quarter of its time.
+Holds :class:`Environment`: proxies, ``no_proxy``, CA bundles and netrc. The functions that read
+are requests' own; re-reading and re-parsing for every request costs it a quarter of its time.
 Each answer is remembered together with a fingerprint of what it depends on, so a change of a
 variable or of the netrc file takes effect at once.
 """
@@ -11,13 +10,9 @@ from __future__ import annotations
 
 import os
 import sys
-from http.cookiejar import CookieJar
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import requests.sessions
-from requests.cookies import RequestsCookieJar, cookiejar_from_dict, merge_cookies
-from requests.sessions import merge_hooks, merge_setting
-from requests.structures import CaseInsensitiveDict
 from requests.utils import NETRC_FILES
 
 _MAX_HOSTS = 1024
@@ -52,16 +47,18 @@ class Environment:
             memory = self._memory = _Memory()
         return memory
 
-    def proxies(self, url: str, no_proxy: Optional[str]) -> Mapping[str, str]:
-        """Return what ``requests.utils.get_environ_proxies`` returns; not to be changed."""
-        if not _ENVIRONMENT_IS_ALL:
-            found: Mapping[str, str] = _sessions.get_environ_proxies(url, no_proxy=no_proxy)
-            return found
-        return self._current().proxies(url, no_proxy)
+    def proxies_and_bundle(
+        self, url: str, no_proxy: Optional[str]
+    ) -> Tuple[Mapping[str, str], Optional[str]]:
+        """Return what ``requests.utils.get_environ_proxies`` returns, and the CA bundle.
 
-    def ca_bundle(self) -> Optional[str]:
-        """Return the CA bundle that the environment names."""
-        return self._current().bundle
+        The mapping is not to be changed.
+        """
+        memory = self._current()
+        if _ENVIRONMENT_IS_ALL:
+            return memory.proxies(url, no_proxy), memory.bundle
+        found: Mapping[str, str] = _sessions.get_environ_proxies(url, no_proxy=no_proxy)
+        return found, memory.bundle
 
     def netrc_auth(self, url: str) -> Optional[Tuple[str, str]]:
         """Return what ``requests.utils.get_netrc_auth`` returns."""
@@ -129,59 +126,3 @@ def _file_state(path: str) -> Optional[Tuple[int, int, int]]:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-class EnvironmentSession(requests.Session):
-    """A ``requests.Session`` that reads the environment once, and again when it changed."""
-
-    _environment: Environment
-
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """Prepare a request with the session's settings, as ``requests.Session`` does.
-
-        The same steps, with netrc from memory (see ``environment``).
-        """
-        cookies = request.cookies or {}
-        if not isinstance(cookies, CookieJar):
-            cookies = cookiejar_from_dict(cookies)
-        jar = merge_cookies(merge_cookies(RequestsCookieJar(), self.cookies), cookies)
-        auth = request.auth
-        from_netrc = False
-        if self.trust_env and not auth and not self.auth:
-            auth = self._environment.netrc_auth(str(request.url))
-            from_netrc = auth is not None
-        prepared = requests.PreparedRequest()
-        prepared.prepare(
-            method=(request.method or "").upper(),
-            url=request.url,
-            files=request.files,
-            data=request.data,
-            json=request.json,
-            headers=merge_setting(request.headers, self.headers, dict_class=CaseInsensitiveDict),
-            params=merge_setting(request.params, self.params),
-            auth=merge_setting(auth, self.auth),
-            cookies=jar,
-            hooks=merge_hooks(request.hooks, self.hooks),
-        )
-        if from_netrc:
-            prepared.__dict__["_auth_from_netrc"] = True
-        return prepared
-
-    def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
-    ) -> Any:
-        """Merge proxies and CA bundle from the environment, as ``requests.Session`` does."""
-        if self.trust_env:
-            no_proxy = proxies.get("no_proxy") if proxies is not None else None
-            found = self._environment.proxies(url, no_proxy)
-            if proxies is not None:
-                for name, proxy in found.items():
-                    proxies.setdefault(name, proxy)
-            if verify is True or verify is None:
-                verify = self._environment.ca_bundle() or verify
-        return {
-            "proxies": merge_setting(proxies, self.proxies),
-            "stream": merge_setting(stream, self.stream),
-            "verify": merge_setting(verify, self.verify),
-            "cert": merge_setting(cert, self.cert),
-        }

@@ -24,12 +24,13 @@ from .batch import check_batch, current_crew, run_batch
 from .call import Call
 from .checks import check_pools, check_tls
 from .core import Core, take_overrides
-from .environment import Environment, EnvironmentSession
+from .environment import Environment
 from .failure import attach_history, report_failure
 from .management import Management, build_core
 from .patterns import origin_of
 from .plugins import ErrorContext, HookType, PluginManager, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
+from .preparation import PreparingSession
 from .redirects import sensitive_names
 from .settings import UNSET
 from .types import BatchResults, Clock, RequestData
@@ -53,7 +54,7 @@ _REQUEST_NAMES = (
 _SEND_NAMES = ("timeout", "allow_redirects", "proxies", "stream", "verify", "cert")
 
 
-class ConnectionManager(Management, EnvironmentSession):
+class ConnectionManager(Management, PreparingSession):
     """A ``requests.Session`` with retries, rate limit, circuit breaker, deadline and hooks.
 
     Everything that works with a session works with it. Thread-safe in all that it adds.
@@ -161,6 +162,7 @@ class ConnectionManager(Management, EnvironmentSession):
         super().__init__()
         self._core = core
         self._environment = Environment()
+        self._known_headers = (), None
         self._ssl_context = ssl_context
         self.verify = verify
         self.cert = cert
@@ -418,6 +420,8 @@ class ConnectionManager(Management, EnvironmentSession):
 
         A hop to another origin loses every header that is sensitive by its name.
         """
+        if self.get_redirect_target(resp) is None:
+            return
         call = current_call.get()
         mine = call is not None and call.owner is self
         followed = super().resolve_redirects(resp, req, *args, **kwargs)
@@ -486,13 +490,14 @@ class ConnectionManager(Management, EnvironmentSession):
     def __setstate__(self, state: Dict[str, Any]) -> None:
         self._core = Core.from_state(state.pop("_core"), PluginManager())
         self._environment = Environment()
+        self._known_headers = (), None
         self._ssl_context = None
         super().__setstate__(state)
         self._manage_adapters()
         _alive.add(self)
 
 
-_NOT_PICKLED = frozenset({"_core", "_environment", "_ssl_context"})
+_NOT_PICKLED = frozenset({"_core", "_environment", "_known_headers", "_ssl_context"})
 
 
 def _after(

@@ -1,0 +1,222 @@
+"""How the package is layered, and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, Set, Tuple
+
+import pytest
+
+import requests_connection_manager
+
+ROOT = Path(requests_connection_manager.__file__).parent
+PACKAGE = "requests_connection_manager"
+
+# Each layer may import from those above it, and within itself only where this is acyclic.
+LAYERS: Tuple[Tuple[str, ...], ...] = (
+    ("exceptions", "defaults", "types", "outcome", "redaction", "url_query"),
+    ("utils", "checks", "patterns"),
+    (
+        "policies",
+        "policies._checks",
+        "policies.ticket_queue",
+        "policies.retry",
+        "policies.retry_budget",
+        "policies.rate_limit",
+        "policies.circuit_breaker",
+        "policies.deadline",
+        "policies.auth",
+    ),
+    ("plugins", "settings"),
+    ("endpoints",),
+    ("registry", "events", "redirects"),
+    ("stats", "call"),
+    ("core", "hop", "failure"),
+    ("admission",),
+    ("pipeline",),
+    ("_requests_errors", "_httpx_errors", "_wire", "transport", "environment"),
+    ("_redirect_request", "_deadline_body", "preparation"),
+    ("_sync", "_async"),
+    ("adapter", "batch", "management"),
+    ("manager", "async_manager"),
+    ("", "testing", "testing.clock", "testing.replies", "testing.server"),
+)
+RANK: Dict[str, int] = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+# Nothing but these may know the library of their side.
+KNOW_REQUESTS = {
+    "_requests_errors",
+    "_redirect_request",
+    "_deadline_body",
+    "_sync",
+    "adapter",
+    "environment",
+    "manager",
+    "preparation",
+    "types",
+}
+KNOW_HTTPX = {"_httpx_errors", "transport"}
+# Code that must run without sleeping, sending or an event loop.
+PURE = [name for name in RANK if name.startswith("policies")] + ["outcome", "endpoints", "patterns"]
+
+
+def modules() -> Dict[str, Path]:
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(name: str, at_run_time_only: bool = True) -> Iterator[str]:
+    """Yield the absolute names of what a module imports, outside ``if TYPE_CHECKING``."""
+    path = MODULES[name]
+    package = [PACKAGE, *[part for part in name.split(".") if part]]
+    if path.name != "__init__.py":
+        package = package[:-1]
+    skipped: Set[ast.AST] = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            skipped.update(one for child in node.body for one in ast.walk(child))
+    for node in ast.walk(tree):
+        if node in skipped and at_run_time_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def ours(name: str) -> Set[str]:
+    """Return the modules of the package that a module imports."""
+    prefix = PACKAGE + "."
+    return {
+        one[len(prefix) :]
+        for one in imported(name)
+        if one.startswith(prefix) and one[len(prefix) :] in MODULES
+    }
+
+
+def roots(name: str) -> Set[str]:
+    return {one.split(".")[0] for one in imported(name)}
+
+
+def test_every_module_has_its_place_in_the_layering() -> None:
+    later = ("connector", "rest", "api_engine", "streaming")
+    known = {name for name in MODULES if name.split(".")[0] not in later}
+    assert known - set(RANK) == set(), "a new module needs a place in LAYERS"
+    assert set(RANK) - known == set(), "a module that is gone must leave LAYERS"
+
+
+@pytest.mark.parametrize("name", sorted(RANK))
+def test_imports_point_one_way(name: str) -> None:
+    wrong = {one for one in ours(name) if RANK.get(one, 99) > RANK[name]}
+    assert wrong == set(), f"{name} imports from a layer below it: {wrong}"
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    done: Set[str] = set()
+
+    def visit(name: str, above: Tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above, name))
+        if name not in done:
+            for other in ours(name) - {name}:
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+def test_the_exceptions_know_nothing_of_ours() -> None:
+    assert ours("exceptions") == set()
+    assert ours("defaults") == set()
+    assert ours("redaction") == set()
+
+
+@pytest.mark.parametrize("name", sorted(RANK))
+def test_only_the_drivers_know_an_http_library(name: str) -> None:
+    if name not in KNOW_REQUESTS:
+        assert "requests" not in roots(name)
+    if name not in KNOW_HTTPX:
+        assert "httpx" not in roots(name)
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_policies_neither_sleep_nor_send(name: str) -> None:
+    unwanted = {"requests", "httpx", "anyio", "asyncio", "socket", "http", "ssl", "random"}
+    if name == "policies.retry":
+        unwanted.remove("random")  # the jitter
+    assert roots(name) & unwanted == set()
+    # The clock is injected; time.monotonic is its default, and nothing else of time is used.
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert node.value.id != "time" or node.attr == "monotonic"
+
+
+def run(code: str, *options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout.strip()
+
+
+def test_importing_and_building_a_manager_leaves_the_heavy_modules_alone() -> None:
+    out = run(
+        "import sys, requests_connection_manager as package\n"
+        "heavy = ('httpx', 'anyio', 'asyncio', 'pybreaker', 'redis', 'trio', 'ratelimit')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+        "package.ConnectionManager()\n"
+        "print([name for name in ('httpx', 'anyio', 'asyncio', 'redis') if name in sys.modules])\n"
+    )
+    assert out.splitlines() == ["[]", "[]"]
+
+
+def test_importing_makes_no_warning() -> None:
+    run("import requests_connection_manager", "-W", "error")
+    run("from requests_connection_manager import AsyncConnectionManager", "-W", "error")
+    run("import requests_connection_manager.testing", "-W", "error")
+
+
+def test_the_testing_helpers_need_no_http_library() -> None:
+    assert {"requests", "httpx"} & roots("testing.server") == set()
+
+
+def test_every_name_of_all_can_be_imported_and_is_shown() -> None:
+    out = run(
+        "import requests_connection_manager as package\n"
+        "names = {}\n"
+        "exec('from requests_connection_manager import *', names)\n"
+        "print(sorted(set(package.__all__) - set(names)))\n"
+        "print(sorted(set(package.__all__) - set(dir(package))))\n"
+        "print(len(package.__all__) == len(set(package.__all__)))\n"
+    )
+    assert out.splitlines() == ["[]", "[]", "True"]
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
+        requests_connection_manager.Nonsense  # noqa: B018  # the access is what is tested
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_each_module_says_what_it_holds(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
