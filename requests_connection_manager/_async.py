@@ -17,7 +17,7 @@ from .admission import deadline_exceeded
 from .call import Call
 from .exceptions import ConnectionManagerError
 from .hop import Hop
-from .outcome import Outcome, Phase
+from .outcome import QUOTA_HEADERS, Outcome, Phase
 from .policies.auth import choose
 from .policies.deadline import tighter
 from .redaction import redact_url
@@ -53,8 +53,9 @@ class HttpxHop(Hop[hx.Response]):
         self.request = request
         self.method = request.method
         self.url = redact_url(url)
-        self.scope = core.scope(call.configuration, url)
-        self.settings, self.retry = call.settings_for(self.scope.policy)
+        scope = core.scope(call.configuration, url)
+        settings, self.retry = call.settings_for(scope.policy)
+        self.enter(scope, settings)
         if call.first_origin is None:
             call.first_origin = self.scope.origin
         self._client = client
@@ -108,8 +109,11 @@ class HttpxHop(Hop[hx.Response]):
     def status(self, response: hx.Response) -> int:
         return response.status_code
 
-    def headers(self, response: hx.Response) -> Mapping[str, str]:
-        return response.headers
+    def telling_headers(self, response: hx.Response) -> Optional[Mapping[str, str]]:
+        headers = response.headers
+        if response.status_code < 400 and QUOTA_HEADERS.isdisjoint(headers.keys()):
+            return None
+        return headers
 
     def phase(self, error: Exception) -> Optional[Phase]:
         return phase_of(error)

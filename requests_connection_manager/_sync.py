@@ -21,7 +21,7 @@ from .call import Call
 from .core import SystemClock
 from .exceptions import ConnectionManagerError
 from .hop import Hop
-from .outcome import Outcome, Phase
+from .outcome import QUOTA_HEADERS, Outcome, Phase
 from .policies.auth import choose
 from .policies.deadline import tighter
 from .preparation import copy_request
@@ -74,8 +74,9 @@ class RequestsHop(Hop[requests.Response]):
         self.method = request.method or "GET"
         url = request.url or ""
         self.url = redact_url(url)
-        self.scope = core.scope(call.configuration, url)
-        self.settings, self.retry = call.settings_for(self.scope.policy)
+        scope = core.scope(call.configuration, url)
+        settings, self.retry = call.settings_for(scope.policy)
+        self.enter(scope, settings)
         if adapter.max_retries is not adapter.managed_retry and "max_retries" not in call.overrides:
             self.retry = adapter.max_retries
         self._adapter = adapter
@@ -180,8 +181,15 @@ class RequestsHop(Hop[requests.Response]):
     def status(self, response: requests.Response) -> int:
         return response.status_code
 
-    def headers(self, response: requests.Response) -> Mapping[str, str]:
-        return response.headers
+    def telling_headers(self, response: requests.Response) -> Optional[Mapping[str, str]]:
+        # Three look-ups of what is not there cost 5 µs: the type raises and catches KeyError.
+        headers: Any = response.headers
+        if response.status_code < 400 and QUOTA_HEADERS.isdisjoint(
+            getattr(headers, "_store", headers)
+        ):
+            return None
+        telling: Mapping[str, str] = headers
+        return telling
 
     def phase(self, error: Exception) -> Optional[Phase]:
         return phase_of(error)
@@ -246,7 +254,7 @@ class RequestsHop(Hop[requests.Response]):
             return self.request
         request = copy_request(self.request)
         headers, query = choose(
-            manager, policy.credentials, request.headers, call.explicit, call.from_netrc
+            manager, policy.credentials, request.headers._store, call.explicit, call.from_netrc
         )
         request.headers.update(headers)
         for name, value in policy.headers:

@@ -56,7 +56,7 @@ class PipelineAdapter(HTTPAdapter):
         ssl_context: Optional[ssl.SSLContext] = None,
         wraps: Optional[BaseAdapter] = None,
     ) -> None:
-        self.core = core
+        self.core: Optional[Core] = core
         self.wraps = wraps
         self.ssl_context = ssl_context
         super().__init__(pool_connections, pool_maxsize, max_retries, pool_block)
@@ -144,17 +144,19 @@ class PipelineAdapter(HTTPAdapter):
 
         :raises requests.RequestException: requests' own errors, and ours, which are also those.
         """
-        if self.core is None:
+        core = self.core
+        if core is None:
             return self.send_once(
                 request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
             )
         call = current_call.get()
-        if call is None or getattr(call.owner, "core", None) is not self.core:
-            call = self.core.begin(request.url or "", {}, self.core.clock.monotonic())
+        theirs: object = getattr(call.owner, "core", None) if call is not None else None
+        if call is None or theirs is not core:
+            call = core.begin(request.url or "", {}, core.clock.monotonic())
         if not call.timeout_given:
             timeout = UNSET
         hop = RequestsHop(
-            self.core,
+            core,
             self,
             call,
             request,

@@ -37,19 +37,15 @@ async def admit(hop: Hop[R], retrying: bool) -> Tuple[Optional[Permit], Optional
     deadline = hop.call.deadline
     if deadline is not None and deadline.expired():
         raise deadline_exceeded(hop)
-    breaker = hop.scope.breaker
-    if hop.settings.circuit_breaker_failure_threshold is None:
-        breaker = None
+    breaker = hop.breaker
     if breaker is not None:
-        wait = await ask(hop, breaker, breaker.check)
+        wait = await ask(hop, breaker, breaker.check) if breaker.shared else breaker.check()
         if wait is not None:
             raise _breaker_refusal(hop, wait)
     ticket: Optional[Ticket] = None
     queued = 0.0
-    limiter = hop.scope.limiter
-    if limiter is not None and (
-        hop.settings.rate_limit_requests is not None or hop.settings.rate_limiter is not None
-    ):
+    limiter = hop.limiter
+    if limiter is not None:
         queue = retrying or hop.settings.rate_limit_mode == "wait"
         ticket, queued = await _take_token(hop, limiter, queue)
     if breaker is None:

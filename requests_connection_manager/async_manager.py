@@ -377,7 +377,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
 
         Headers that the request holds count as given with the call.
         """
-        call = request.extensions.get(CALL)
+        call: Optional[Call] = request.extensions.get(CALL)
         if call is not None and call.owner is self and not call.sent:
             return await self._as_call(call, request, stream, auth, follow_redirects)
         context = RequestContext(
@@ -495,7 +495,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         try:
             await plugins.run_pre_request_hooks(context)
             response = await perform(context, began)
-            if plugins.hooks(HookType.POST_RESPONSE):
+            if plugins.after_response:
                 response = await _after(plugins, response, context)
             return response
         except Exception as exc:

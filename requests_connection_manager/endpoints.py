@@ -59,6 +59,7 @@ class Configuration:
     :param settings: the manager's settings.
     :param credentials: the manager-wide credentials, as settings (``{"bearer_token": …}``).
     :param endpoints: pattern -> checked settings.
+    :param reuse: a snapshot with the same settings and credentials, whose policies still hold.
     """
 
     def __init__(
@@ -66,15 +67,20 @@ class Configuration:
         settings: Settings,
         credentials: Mapping[str, Any],
         endpoints: Mapping[Pattern, Mapping[str, Any]],
+        reuse: Optional[Configuration] = None,
     ) -> None:
         self.settings = settings
         self.declared = dict(credentials)
         self.credentials = credentials_from(self.declared, "manager")
         self.endpoints: Dict[Pattern, Mapping[str, Any]] = dict(endpoints)
         self.default = Policy(settings, settings.retry())
-        self.index: PatternIndex[Policy] = PatternIndex(
-            {pattern: self._policy(pattern, own) for pattern, own in self.endpoints.items()}
-        )
+        known = {} if reuse is None else reuse.policies
+        before = {} if reuse is None else reuse.endpoints
+        self.policies: Dict[Pattern, Policy] = {
+            pattern: known[pattern] if before.get(pattern) is own else self._policy(pattern, own)
+            for pattern, own in self.endpoints.items()
+        }
+        self._index: Optional[PatternIndex[Policy]] = None
         # Most managers set no total_timeout: then a call need not look for its policy first.
         self.limits_time = settings.total_timeout is not None or any(
             own.get("total_timeout") is not None for own in self.endpoints.values()
@@ -103,7 +109,11 @@ class Configuration:
 
     def resolve(self, url: str) -> Policy:
         """Return the policy of the most specific pattern that matches ``url``."""
-        found = self.index.find(url)
+        index = self._index
+        if index is None:
+            # At first use: thousands of patterns may be added one by one before.
+            index = self._index = PatternIndex(self.policies)
+        found = index.find(url)
         return self.default if found is None else found[1]
 
     def replaced(
@@ -113,10 +123,12 @@ class Configuration:
         endpoints: Optional[Mapping[Pattern, Mapping[str, Any]]] = None,
     ) -> Configuration:
         """Return a snapshot with some parts exchanged."""
+        same = settings is None and credentials is None
         return Configuration(
             self.settings if settings is None else settings,
             self.declared if credentials is None else credentials,
             self.endpoints if endpoints is None else endpoints,
+            self if same else None,
         )
 
 

@@ -170,6 +170,9 @@ class EventStream:
         """Call ``listener(event)`` for the given event ``types``, or for all when none is given."""
         if not callable(listener):
             raise TypeError(f"listener must be callable, not {listener!r}")
+        for kind in types:
+            if kind not in EVENT_TYPES:
+                raise TypeError(f"types must be event classes, not {kind!r}")
         with self._lock:
             table = dict(self._table)
             for kind in types or EVENT_TYPES:

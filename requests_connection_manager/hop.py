@@ -14,6 +14,9 @@ from .call import Call
 from .events import EventStream
 from .exceptions import ConnectionManagerError
 from .outcome import Outcome, Phase
+from .policies.circuit_breaker import CircuitBreaker
+from .policies.rate_limit import RateLimiter
+from .policies.retry_budget import RetryBudget
 from .registry import Scope
 from .settings import Settings
 from .types import Clock
@@ -38,6 +41,18 @@ class Hop(Generic[R]):
     url: str
     """The URL, redacted: for events and messages."""
     keyed: bool
+    breaker: Optional[CircuitBreaker]
+    limiter: Optional[RateLimiter]
+    budget: Optional[RetryBudget]
+
+    def enter(self, scope: Scope, settings: Settings) -> None:
+        """Take those stages of the scope that are not switched off for this call."""
+        self.scope, self.settings = scope, settings
+        on = settings.circuit_breaker_failure_threshold is not None
+        self.breaker = scope.breaker if on else None
+        on = settings.rate_limit_requests is not None or settings.rate_limiter is not None
+        self.limiter = scope.limiter if on else None
+        self.budget = scope.budget if settings.retry_budget is not None else None
 
     async def send(self) -> R:
         """Send once, on a copy with credentials, within timeout and deadline."""
@@ -59,8 +74,8 @@ class Hop(Generic[R]):
         """Return the status of a response."""
         raise NotImplementedError
 
-    def headers(self, response: R) -> Mapping[str, str]:
-        """Return the headers of a response, looked up without regard to case."""
+    def telling_headers(self, response: R) -> Optional[Mapping[str, str]]:
+        """Return the headers, looked up without regard to case, if they can hold a hint."""
         raise NotImplementedError
 
     def phase(self, error: Exception) -> Optional[Phase]:

@@ -28,7 +28,7 @@ from .environment import Environment
 from .failure import attach_history, report_failure
 from .management import Management, build_core
 from .patterns import origin_of
-from .plugins import ErrorContext, HookType, PluginManager, RequestContext, ResponseContext
+from .plugins import ErrorContext, PluginManager, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
 from .preparation import PreparingSession
 from .redirects import sensitive_names
@@ -391,7 +391,7 @@ class ConnectionManager(Management, PreparingSession):
         try:
             plugins.execute_pre_request_hooks(context)
             response = perform(context, began)
-            if plugins.hooks(HookType.POST_RESPONSE):
+            if plugins.after_response:
                 response = _after(plugins, response, context)
             return response
         except Exception as exc:

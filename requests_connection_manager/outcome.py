@@ -67,6 +67,16 @@ class Outcome:
         return f"status {self.status}"
 
 
+QUOTA_HEADERS = frozenset(
+    {
+        "ratelimit",
+        "ratelimit-remaining",
+        "x-ratelimit-remaining",
+    }
+)
+"""Lower-case names of the headers that tell what is left of a quota."""
+
+
 def retry_hint(headers: Mapping[str, str], wall_clock: Any, throttled: bool) -> Optional[float]:
     """Return the seconds that a server asks to wait, or ``None``.
 

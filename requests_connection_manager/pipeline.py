@@ -64,7 +64,7 @@ async def run_pipeline(hop: Hop[R]) -> R:
         if verdict is None:
             if response is None:
                 raise _unhurt(outcome)
-            if cost or hop.scope.budget is not None:
+            if hop.budget is not None:
                 _credit(hop, outcome, cost)
             return hop.deliver(response)
         if isinstance(verdict, Again):
@@ -97,7 +97,7 @@ async def _attempt(
     outcome: Optional[Outcome] = None
     try:
         response = await _send_past_stale_connections(hop)
-        outcome = Outcome(hop.status(response), None, None, hop.headers(response))
+        outcome = Outcome(hop.status(response), None, None, hop.telling_headers(response))
     except DeadlineExceeded as exc:
         error, outcome = exc, Outcome(error=exc, phase=Phase.SENT)
         raise
@@ -163,7 +163,7 @@ def _record(
 
 
 async def _book(hop: Hop[R], permit: Permit, outcome: Optional[Outcome]) -> None:
-    breaker = hop.scope.breaker
+    breaker = hop.breaker
     if breaker is None:
         return
     if outcome is None or outcome.phase is Phase.LOCAL:
@@ -186,8 +186,8 @@ def _heed_server(hop: Hop[R], outcome: Outcome) -> Optional[float]:
     if not exhausted and (outcome.status or 0) < 400:
         return None
     hint = retry_hint(headers, hop.clock.time, throttled)
-    if exhausted and hint and hop.scope.limiter is not None:
-        hop.scope.limiter.pause(min(hint, hop.settings.retry_after_max))
+    if exhausted and hint and hop.limiter is not None:
+        hop.limiter.pause(min(hint, hop.settings.retry_after_max))
     return hint
 
 
@@ -200,22 +200,22 @@ async def _reason_against(
     deadline = hop.call.deadline
     if deadline is not None and verdict.delay >= deadline.remaining():
         return "deadline", 0
-    breaker = hop.scope.breaker
-    if breaker is not None and hop.settings.circuit_breaker_failure_threshold is not None:
+    breaker = hop.breaker
+    if breaker is not None:
         closed_for = await ask(hop, breaker, breaker.check)
         if closed_for is not None and closed_for > verdict.delay:
             return "circuit_open", 0
-    budget = hop.scope.budget
+    budget = hop.budget
     # A Retry of the caller's decides everything itself.
-    if budget is None or hop.settings.retry_budget is None or not isinstance(retry, Retry):
+    if budget is None or not isinstance(retry, Retry):
         return "", 0
     cost = budget.take(outcome.throttled)
     return ("", cost) if cost else ("retry_budget", 0)
 
 
 def _credit(hop: Hop[R], outcome: Outcome, cost: int) -> None:
-    if hop.scope.budget is not None and not outcome.failed and not outcome.throttled:
-        hop.scope.budget.success(cost)
+    if hop.budget is not None and not outcome.failed and not outcome.throttled:
+        hop.budget.success(cost)
 
 
 async def _stop(

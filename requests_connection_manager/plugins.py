@@ -107,7 +107,8 @@ class PluginManager:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hooks: Dict[HookType, Tuple[Hook, ...]] = dict.fromkeys(HookType, ())
+        # By name: hashing an enum member runs Python code.
+        self._hooks: Dict[str, Tuple[Hook, ...]] = {kind.value: () for kind in HookType}
 
     def register_hook(self, hook_type: HookType, hook_func: Hook) -> None:
         """Run ``hook_func(context)`` for every event of ``hook_type`` from now on.
@@ -131,7 +132,7 @@ class PluginManager:
 
     def _append(self, hook_type: HookType, hook: Hook) -> None:
         with self._lock:
-            self._hooks = {**self._hooks, hook_type: (*self._hooks[hook_type], hook)}
+            self._hooks = {**self._hooks, hook_type.value: (*self._hooks[hook_type.value], hook)}
 
     def unregister_hook(self, hook_type: HookType, hook_func: Hook) -> None:
         """Run ``hook_func`` no more.
@@ -140,7 +141,7 @@ class PluginManager:
         """
         self._check(hook_type, hook_func)
         with self._lock:
-            known = list(self._hooks[hook_type])
+            known = list(self._hooks[hook_type.value])
             for index, hook in enumerate(known):
                 if hook == hook_func or getattr(hook, "hook", None) == hook_func:
                     del known[index]
@@ -149,30 +150,30 @@ class PluginManager:
                 raise ValueError(
                     f"hook {hook_name(hook_func)!r} is not registered for {hook_type.value}"
                 )
-            self._hooks = {**self._hooks, hook_type: tuple(known)}
+            self._hooks = {**self._hooks, hook_type.value: tuple(known)}
 
     def hooks(self, hook_type: HookType) -> Tuple[Hook, ...]:
         """Return the hooks of a kind, in order."""
-        return self._hooks[hook_type]
+        return self._hooks[hook_type.value]
 
     @property
-    def empty(self) -> bool:
-        """Whether there is no hook at all."""
-        return not any(self._hooks.values())
+    def after_response(self) -> Tuple[Hook, ...]:
+        """The post-response hooks, in order."""
+        return self._hooks["post_response"]
 
     def execute_pre_request_hooks(self, context: RequestContext) -> None:
         """Run the pre-request hooks; what one raises ends the call."""
-        for hook in self._hooks[HookType.PRE_REQUEST]:
+        for hook in self._hooks["pre_request"]:
             hook(context)
 
     def execute_post_response_hooks(self, context: ResponseContext) -> None:
         """Run the post-response hooks; what one raises ends the call."""
-        for hook in self._hooks[HookType.POST_RESPONSE]:
+        for hook in self._hooks["post_response"]:
             hook(context)
 
     def execute_error_hooks(self, context: ErrorContext) -> None:
         """Run the error hooks until one provides a fallback."""
-        for hook in self._hooks[HookType.ERROR_HANDLER]:
+        for hook in self._hooks["error_handler"]:
             hook(context)
             if context.resolved:
                 break
@@ -183,7 +184,7 @@ class PluginManager:
         >>> PluginManager().list_hooks()
         {'pre_request': [], 'post_response': [], 'error_handler': []}
         """
-        return {kind.value: [hook_name(hook) for hook in self._hooks[kind]] for kind in HookType}
+        return {kind.value: [hook_name(hook) for hook in self.hooks(kind)] for kind in HookType}
 
     def renew_lock(self) -> None:
         """Replace the lock; called in the child after a fork."""
@@ -242,17 +243,17 @@ class AsyncPluginManager(PluginManager):
 
     async def run_pre_request_hooks(self, context: RequestContext) -> None:
         """As :meth:`execute_pre_request_hooks`, awaiting."""
-        for hook in self._hooks[HookType.PRE_REQUEST]:
+        for hook in self._hooks["pre_request"]:
             await self.run(hook, context)
 
     async def run_post_response_hooks(self, context: ResponseContext) -> None:
         """As :meth:`execute_post_response_hooks`, awaiting."""
-        for hook in self._hooks[HookType.POST_RESPONSE]:
+        for hook in self._hooks["post_response"]:
             await self.run(hook, context)
 
     async def run_error_hooks(self, context: ErrorContext) -> None:
         """As :meth:`execute_error_hooks`, awaiting."""
-        for hook in self._hooks[HookType.ERROR_HANDLER]:
+        for hook in self._hooks["error_handler"]:
             await self.run(hook, context)
             if context.resolved:
                 break

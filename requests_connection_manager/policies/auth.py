@@ -105,18 +105,19 @@ def choose(
 
     :param manager: the manager's credentials, ``None`` when this origin must not have them.
     :param endpoint: those of the matched endpoint pattern.
-    :param present: the headers that the request has already, looked up without regard to case.
+    :param present: lower-case names of the headers that the request has already.
     :param explicit: lower-case names of the headers that the call itself gave (or took away).
     :param from_netrc: the ``Authorization`` that is present comes from netrc.
     """
     chosen: Dict[str, Tuple[str, str]] = {}
     if manager is not None:
-        for name, value in manager.headers:
-            if name not in present or (from_netrc and name == "Authorization"):
-                chosen[name.lower()] = (name, value)
+        for pair in manager.headers:
+            key = pair[0].lower()
+            if key not in present or (from_netrc and key == "authorization"):
+                chosen[key] = pair
     if endpoint is not None:
-        for name, value in endpoint.headers:
-            chosen[name.lower()] = (name, value)
+        for pair in endpoint.headers:
+            chosen[pair[0].lower()] = pair
     headers = tuple(pair for key, pair in chosen.items() if key not in explicit)
     query = None
     for level in (manager, endpoint):

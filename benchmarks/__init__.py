@@ -1,0 +1,1 @@
+"""What the package costs, beside what it replaces: ``python -m benchmarks --help``."""

@@ -1,0 +1,89 @@
+"""What is measured: managers with everything on, and adapters that answer from memory."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Dict, Optional
+
+import requests
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
+
+from benchmarks.server import BODY
+from requests_connection_manager import AsyncConnectionManager, ConnectionManager, PipelineAdapter
+
+# Never reached: what is measured is the limiter, not the wait for it.
+_HUGE = 10**9
+
+
+def everything(origin: str, **more: Any) -> Dict[str, Any]:
+    """Return settings that leave no stage off; ``origin`` gets an endpoint config."""
+    return {
+        "max_retries": 3,
+        "rate_limit_requests": _HUGE,
+        "rate_limit_period": 60,
+        "circuit_breaker_failure_threshold": 5,
+        "bearer_token": "a-token",
+        "endpoint_configs": {origin: {"timeout": 20, "rate_limit_requests": _HUGE}},
+        **more,
+    }
+
+
+def full_manager(origin: str, **more: Any) -> ConnectionManager:
+    """Return a manager with everything on, and three hooks."""
+    manager = ConnectionManager(**everything(origin, **more))
+    _hook(manager)
+    return manager
+
+
+def full_async_manager(origin: str, **more: Any) -> AsyncConnectionManager:
+    """Return an asynchronous manager with everything on, and three hooks."""
+    manager = AsyncConnectionManager(**everything(origin, **more))
+    _hook(manager)
+    return manager
+
+
+def _hook(manager: Any) -> None:
+    def hook(context: Any) -> None:
+        pass
+
+    manager.register_pre_request_hook(hook)
+    manager.register_post_response_hook(hook)
+    manager.register_error_hook(hook)
+
+
+class CannedAdapter(BaseAdapter):
+    """Answers from memory, as ``HTTPAdapter`` would; the body is read already."""
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        response = requests.Response()
+        response.status_code = 200
+        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Length"] = "70"
+        response.raw = _RAW
+        response.url = request.url or ""
+        response.request = request
+        response._content = BODY
+        return response
+
+    def close(self) -> None:
+        pass
+
+
+_RAW = HTTPResponse(io.BytesIO(b""), preload_content=False)
+
+
+def canned_manager(origin: str, adapter: Optional[BaseAdapter] = None, **more: Any) -> Any:
+    """Return a manager with everything on whose attempts are answered from memory."""
+    manager = full_manager(origin, **more)
+    manager.mount("http://", PipelineAdapter(wraps=adapter or CannedAdapter()))
+    return manager
+
+
+def canned_session() -> requests.Session:
+    """Return a bare session whose requests are answered from memory."""
+    session = requests.Session()
+    session.mount("http://", CannedAdapter())
+    return session

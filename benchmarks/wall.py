@@ -1,0 +1,104 @@
+"""Wall time: a batch beside the ideal, importing beside importing requests, the async client."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any, Awaitable, Callable, Iterator, List, Tuple
+
+import httpx
+
+from benchmarks.measure import Figure, Scale, compare, take_turns, wall_time_of
+from benchmarks.server import serving
+from benchmarks.subjects import full_async_manager, full_manager
+from requests_connection_manager import RequestData
+
+_CALL_SECONDS = 0.05
+_WORKERS = 20
+
+
+def batch(scale: Scale) -> Iterator[Figure]:
+    """Compare 200 calls of 50 ms by 20 workers to the ideal 0.5 s."""
+    calls = 200 if scale.rounds > 3 else 40
+    rounds = max(2, scale.rounds // 3)
+    ideal = calls * _CALL_SECONDS / _WORKERS
+    with serving() as origin:
+        data: List[RequestData] = [("GET", f"{origin}/sleep/50", {})] * calls
+        with full_manager(origin, pool_maxsize=_WORKERS) as manager:
+            turn = wall_time_of(lambda: _all_done(manager.batch_request(data, _WORKERS)))
+            yield _against_ideal("batch, sync", turn, ideal, rounds)
+
+        async def run() -> None:
+            async with full_async_manager(origin) as manager:
+                _all_done(await manager.batch_request(data, _WORKERS))
+
+        turn = wall_time_of(lambda: asyncio.run(run()))
+        yield _against_ideal("batch, async", turn, ideal, rounds)
+
+
+def _all_done(results: List[Any]) -> None:
+    failed = [result for result in results if isinstance(result, Exception)]
+    if failed:
+        raise failed[0]
+
+
+def _against_ideal(name: str, turn: Callable[[], float], ideal: float, rounds: int) -> Figure:
+    turn()
+    seconds = statistics.median(turn() for _ in range(rounds))
+    return Figure(name, seconds * 1e3, ideal * 1e3, seconds / ideal, 1.35, "ms")
+
+
+_IMPORT = """
+import time
+began = time.process_time()
+import {module}
+print(time.process_time() - began)
+"""
+
+
+def imports(scale: Scale) -> Iterator[Figure]:
+    """Compare importing the package to importing requests, each in a process of its own."""
+
+    def importing(module: str) -> Callable[[], float]:
+        command = [sys.executable, "-c", _IMPORT.format(module=module)]
+        return lambda: float(subprocess.check_output(command)) * 1e3
+
+    pairs = take_turns(
+        importing("requests_connection_manager"), importing("requests"), scale.rounds
+    )
+    yield compare("import", pairs, 1.25, "ms")
+
+
+def async_client(scale: Scale) -> Iterator[Figure]:
+    """Compare the asynchronous manager to ``httpx.AsyncClient``, one at a time and 100 at once."""
+    with serving() as origin:
+        for concurrent in (1, 100):
+            pairs = asyncio.run(_async_turns(scale, origin, concurrent))
+            yield compare(f"async GET, {concurrent} at a time, everything on", pairs, None)
+
+
+async def _async_turns(scale: Scale, origin: str, concurrent: int) -> List[Tuple[float, float]]:
+    url = f"{origin}/json"
+    calls = max(scale.calls, concurrent)
+    pairs = []
+    async with full_async_manager(origin) as manager, httpx.AsyncClient() as client:
+        for _ in range(scale.rounds + 1):
+            bare = await _cpu_of(lambda: client.get(url), calls, concurrent)
+            ours = await _cpu_of(lambda: manager.get(url), calls, concurrent)
+            pairs.append((ours, bare))
+    return pairs[1:]
+
+
+async def _cpu_of(get: Callable[[], Awaitable[Any]], calls: int, concurrent: int) -> float:
+    numbers = iter(range(calls))
+
+    async def worker() -> None:
+        for _ in numbers:
+            await get()
+
+    began = time.process_time()
+    await asyncio.gather(*(worker() for _ in range(concurrent)))
+    return (time.process_time() - began) / calls * 1e6
