@@ -393,8 +393,11 @@ def phase_of(error: Exception) -> Optional[Phase]:
         return Phase.SENT
     if isinstance(error, requests.ConnectionError):
         return _phase_of_connection_error(error)
-    if isinstance(error, (requests.RequestException, ValueError)):
+    if isinstance(error, requests.RequestException):
         return None
+    if isinstance(error, (ValueError, TypeError)):
+        # What requests and urllib3 say of wrong arguments, a timeout for example.
+        return Phase.LOCAL
     # Adapters of others may let through what requests would have wrapped.
     if isinstance(error, (urllib3_errors.HTTPError, ConnectionError, TimeoutError)):
         return Phase.SENT

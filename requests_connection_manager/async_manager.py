@@ -606,10 +606,16 @@ def _timeout_of(core: Core) -> hx.Timeout:
 
 
 def check_timeout(timeout: Any) -> None:
-    """Refuse a timeout below zero, which httpx would take for one that is over."""
-    parts = timeout if isinstance(timeout, tuple) else (timeout,)
-    for part in parts:
-        if isinstance(part, (int, float)) and part < 0:
+    """Refuse a timeout that is none; httpx would find out once the request is under way."""
+    if isinstance(timeout, UseClientDefault):
+        return
+    parts = hx.Timeout(timeout).as_dict().values() if isinstance(timeout, hx.Timeout) else timeout
+    for part in (timeout,) if parts is timeout and not isinstance(timeout, tuple) else parts:
+        if part is None:
+            continue
+        if not hasattr(part, "__float__"):
+            raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+        if not part >= 0:
             raise ValueError(f"timeout must be a number of seconds of at least 0, not {timeout!r}")
 
 

@@ -15,6 +15,7 @@ from urllib3.util.retry import Retry as UrllibRetry
 
 from .patterns import PatternIndex, UrlPattern
 from .policies.auth import AUTH_FIELDS, Credentials, credentials_from
+from .redaction import is_sensitive_field
 from .settings import ENDPOINT, Settings, check_settings
 
 Pattern = Union[str, "re.Pattern[str]"]
@@ -89,9 +90,8 @@ class Configuration:
     def _policy(self, pattern: Pattern, own: Mapping[str, Any]) -> Policy:
         where = f"endpoint {pattern_name(pattern)!r}"
         credentials = credentials_from({**_inherited(self.declared, own), **own}, where)
-        if (credentials or own.get("auth") is not None) and not UrlPattern.compile(
-            pattern
-        ).names_host:
+        secret = credentials or own.get("auth") is not None or _has_secret_header(own)
+        if secret and not UrlPattern.compile(pattern).names_host:
             raise ValueError(
                 f"{where} does not name a host, so its credentials could reach any server; "
                 "write the pattern with its host, for example 'api.example.com/v1'"
@@ -130,6 +130,10 @@ class Configuration:
             self.endpoints if endpoints is None else endpoints,
             self if same else None,
         )
+
+
+def _has_secret_header(own: Mapping[str, Any]) -> bool:
+    return any(is_sensitive_field(name) for name, _ in own.get("headers") or ())
 
 
 def _inherited(manager: Mapping[str, Any], own: Mapping[str, Any]) -> Dict[str, Any]:
