@@ -38,6 +38,8 @@ T = TypeVar("T")
 CALL = "requests_connection_manager.call"
 """The key of ``request.extensions`` in which the state of a call travels over redirects."""
 
+_LAST_PORT = 65535
+
 _TIMEOUTS = frozenset({"timeout", "connect_timeout", "read_timeout"})
 
 
@@ -45,6 +47,9 @@ class HttpxHop(Hop[hx.Response]):
     """One hop over an httpx client."""
 
     def __init__(self, client: AsyncConnectionManager, call: Call, request: hx.Request) -> None:
+        if (request.url.port or 0) > _LAST_PORT:
+            # httpx would try to connect to it, which looks like trouble of the server's.
+            raise hx.InvalidURL(f"Invalid port: {request.url.port}")
         core = client.core
         url = str(request.url)
         self.call = call
@@ -171,9 +176,9 @@ class HttpxHop(Hop[hx.Response]):
             settings = self.scope.policy.settings
             if "timeout" in own:
                 base = hx.Timeout(settings.timeout).as_dict()
-            _refine(base, settings.connect_timeout, settings.read_timeout)
+            refine_timeout(base, settings.connect_timeout, settings.read_timeout)
         overrides = self.call.overrides
-        _refine(base, overrides.get("connect_timeout"), overrides.get("read_timeout"))
+        refine_timeout(base, overrides.get("connect_timeout"), overrides.get("read_timeout"))
         return base
 
     def _is_keyed(self) -> bool:
@@ -264,9 +269,10 @@ class DeadlineStream(hx.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _refine(
+def refine_timeout(
     timeout: Dict[str, Optional[float]], connect: Optional[float], read: Optional[float]
 ) -> None:
+    """Put the finer timeouts into httpx's, where they are given."""
     if connect is not None:
         timeout["connect"] = connect
     if read is not None:

@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from typing import Any, List, Optional, Tuple
 
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -32,12 +33,16 @@ class Wire:
     :ivar reused: the connection had been used before.
     :ivar fired: :meth:`abort` was called; whatever was read since then is not to be trusted.
     :ivar fresh: ask the pool for a connection that was not used before.
+    :ivar sock: the socket that the body is read from. A connection that is not kept forgets its
+        socket as soon as the head of the response is there.
     """
 
-    __slots__ = ("connection", "fired", "fresh", "reused")
+    # Known weakly to its watch: a response that was dropped unread needs no deadline any more.
+    __slots__ = ("__weakref__", "connection", "fired", "fresh", "reused", "sock")
 
     def __init__(self) -> None:
         self.connection: Any = None
+        self.sock: Any = None
         self.reused = False
         self.fired = False
         self.fresh = False
@@ -46,7 +51,7 @@ class Wire:
         """End the attempt from another thread; return whether there was a socket to shut."""
         with _abort_lock:
             self.fired = True
-            sock = getattr(self.connection, "sock", None)
+            sock = self.sock or getattr(self.connection, "sock", None)
             if sock is None:
                 return False
             try:
@@ -84,7 +89,7 @@ class _LearningPool(HTTPConnectionPool):
         wire = None if conn is None else conn.__dict__.pop(_ATTRIBUTE, None)
         if wire is not None:
             with _abort_lock:
-                wire.connection = None
+                wire.connection = wire.sock = None
         super()._put_conn(conn)
 
 
@@ -174,7 +179,10 @@ class Watchdog:
                         self._thread = None
                         return
                 watch = heapq.heappop(self._queue)[2]
-            if not watch.cancelled and not watch.wire.abort():
+            if watch.cancelled:
+                continue
+            wire = watch.wire()
+            if wire is not None and not wire.abort():
                 with self._condition:
                     due = time.monotonic() + self._RETRY_SECONDS
                     heapq.heappush(self._queue, (due, next(self._numbers), watch))
@@ -187,7 +195,7 @@ class Watch:
 
     def __init__(self, dog: Watchdog, wire: Wire) -> None:
         self._dog = dog
-        self.wire = wire
+        self.wire = weakref.ref(wire)
         self.cancelled = False
 
     def cancel(self) -> None:

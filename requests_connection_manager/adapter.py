@@ -38,11 +38,12 @@ class PipelineAdapter(HTTPAdapter):
     :param core: the manager's core; ``None`` until a manager mounts it.
     :param max_retries: the policy, as a urllib3 ``Retry`` that other code may look at, or replace.
     :param ssl_context: used as it is, for all ``https://`` connections.
-    :param wraps: another adapter; each attempt is its ``send``, so its behaviour is kept::
+    :param wraps: another adapter; each attempt is its ``send``, so its behaviour is kept.
+
+    The other parameters are ``HTTPAdapter``'s. Thread-safe as ``HTTPAdapter`` is. To have both an
+    adapter of your own and the pipeline::
 
         manager.mount("https://api.test", PipelineAdapter(wraps=VendorAdapter()))
-
-    The other parameters are ``HTTPAdapter``'s. Thread-safe as ``HTTPAdapter`` is.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from . import defaults
-from ._async import CALL, HttpxHop
+from ._async import CALL, HttpxHop, refine_timeout
 from .batch import arun_batch, check_batch
 from .call import Call
 from .checks import check_pools, check_tls
@@ -275,7 +275,9 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
 
     def _change_settings(self, given: Dict[str, Any]) -> None:
         super()._change_settings(given)
-        self.timeout = _timeout_of(self._core)
+        timeout = self.timeout.as_dict()
+        refine_timeout(timeout, given.get("connect_timeout"), given.get("read_timeout"))
+        self.timeout = hx.Timeout(**timeout)
 
     # -- one call
 
@@ -598,10 +600,7 @@ def _timeout_of(core: Core) -> hx.Timeout:
     """Return the settings' timeouts as httpx has them."""
     settings = core.configuration.settings
     base = hx.Timeout(settings.timeout).as_dict()
-    if settings.connect_timeout is not None:
-        base["connect"] = settings.connect_timeout
-    if settings.read_timeout is not None:
-        base["read"] = settings.read_timeout
+    refine_timeout(base, settings.connect_timeout, settings.read_timeout)
     return hx.Timeout(**base)
 
 
@@ -609,8 +608,10 @@ def check_timeout(timeout: Any) -> None:
     """Refuse a timeout that is none; httpx would find out once the request is under way."""
     if isinstance(timeout, UseClientDefault):
         return
-    parts = hx.Timeout(timeout).as_dict().values() if isinstance(timeout, hx.Timeout) else timeout
-    for part in (timeout,) if parts is timeout and not isinstance(timeout, tuple) else parts:
+    parts = timeout if isinstance(timeout, tuple) else (timeout,)
+    if isinstance(timeout, hx.Timeout):
+        parts = tuple(timeout.as_dict().values())
+    for part in parts:
         if part is None:
             continue
         if not hasattr(part, "__float__"):

@@ -10,6 +10,8 @@ import contextvars
 import threading
 from typing import Any, Awaitable, Callable, Iterable, List, Optional, Set, Tuple, TypeVar
 
+from .redaction import redact_text
+
 T = TypeVar("T")
 Item = Tuple[str, str, Any]
 
@@ -31,7 +33,8 @@ def check_batch(requests_data: Iterable[Any], max_workers: Any) -> List[Item]:
         raise ValueError(f"max_workers must be an int of at least 1, not {max_workers!r}")
     if isinstance(requests_data, (str, bytes)) or not hasattr(requests_data, "__iter__"):
         raise TypeError(
-            f"requests_data must be an iterable of (method, url, kwargs), not {requests_data!r}"
+            "requests_data must be an iterable of (method, url, kwargs), not "
+            + redact_text(repr(requests_data))
         )
     return [_check_item(index, item) for index, item in enumerate(requests_data)]
 
@@ -39,7 +42,7 @@ def check_batch(requests_data: Iterable[Any], max_workers: Any) -> List[Item]:
 def _check_item(index: int, item: Any) -> Item:
     where = f"requests_data[{index}]"
     if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
-        shown = f"a {type(item).__name__}" if isinstance(item, dict) else repr(item)
+        shown = f"a {type(item).__name__}" if isinstance(item, dict) else redact_text(repr(item))
         raise TypeError(f"{where} must be a (method, url, kwargs) tuple, not {shown}")
     method, url, kwargs = (*item, {})[:3]
     if not isinstance(method, str):

@@ -6,7 +6,6 @@ Knows no HTTP library.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, FrozenSet, List, Mapping, Optional, Tuple
 
 from urllib3.util.retry import Retry as UrllibRetry
@@ -96,5 +95,7 @@ class Call:
     def idempotency_key(self) -> str:
         """Return the key of this call, the same on every attempt."""
         if self._key is None:
+            import uuid  # only here: it loads the platform module
+
             self._key = str(uuid.uuid4())
         return self._key

@@ -8,7 +8,7 @@ HTTP client library.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple, Union
 
 from urllib3.util.retry import Retry as UrllibRetry
@@ -48,8 +48,9 @@ class Policy:
     pattern: Optional[str] = None
     own: FrozenSet[str] = frozenset()
     credentials: Optional[Credentials] = None
-    auth: Any = None
-    headers: Tuple[Tuple[str, str], ...] = ()
+    # Their values may be secrets, so they stay out of the repr.
+    auth: Any = field(default=None, repr=False)
+    headers: Tuple[Tuple[str, str], ...] = field(default=(), repr=False)
 
 
 class Configuration:

@@ -172,7 +172,9 @@ class EventStream:
             raise TypeError(f"listener must be callable, not {listener!r}")
         for kind in types:
             if kind not in EVENT_TYPES:
-                raise TypeError(f"types must be classes of events such as AttemptFinished, not {kind!r}")
+                raise TypeError(
+                    f"types must be classes of events such as AttemptFinished, not {kind!r}"
+                )
         with self._lock:
             table = dict(self._table)
             for kind in types or EVENT_TYPES:

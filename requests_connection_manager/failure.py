@@ -26,7 +26,7 @@ def attach_history(exc: Exception, call: Call) -> None:
 def report_failure(core: Core, exc: Exception, method: str, url: str) -> None:
     """Tell the event stream that a call failed for good."""
     if core.events.wants(CallFailed):
-        scope = origin_text(origin_of(url))
-        core.events.emit(
-            CallFailed(scope, method, redact_url(url), type(exc).__name__, redact_text(str(exc)))
-        )
+        scope, shown = origin_text(origin_of(url)), redact_url(url)
+        # A URL without a scheme can't be told from other text, so it is replaced as a whole.
+        text = redact_text(str(exc).replace(url, shown) if url else str(exc))
+        core.events.emit(CallFailed(scope, method, shown, type(exc).__name__, text))

@@ -14,7 +14,7 @@ from .events import Event, Listener
 from .plugins import Hook, HookType, PluginManager
 from .policies.auth import AUTH_FIELDS, AUTH_TYPES
 from .policies.retry_budget import RetryBudget
-from .redaction import REDACTED, redact_sensitive_data, redact_url
+from .redaction import REDACTED, redact_sensitive_data, redact_text, redact_url
 from .registry import Scope, origin_text
 from .settings import (
     ENDPOINT,
@@ -26,6 +26,8 @@ from .settings import (
     unknown_setting,
 )
 from .types import Clock
+
+_CLOCK = ("monotonic", "time", "sleep", "asleep")
 
 _AUTHORIZATION = ("bearer_token", "oauth2_token", "basic_auth")
 
@@ -71,10 +73,13 @@ def build_core(
     settings = check_settings(wanted, MANAGER, "manager")
     if endpoints is not None and not isinstance(endpoints, Mapping):
         raise TypeError(
-            f"endpoint_configs must be a mapping of pattern -> settings, not {endpoints!r}"
+            "endpoint_configs must be a mapping of pattern -> settings, not "
+            + redact_text(repr(endpoints))
         )
     if isinstance(max_scopes, bool) or not isinstance(max_scopes, int) or max_scopes < 1:
         raise ValueError(f"max_scopes must be an int of at least 1, not {max_scopes!r}")
+    if clock is not None and not all(callable(getattr(clock, one, None)) for one in _CLOCK):
+        raise TypeError(f"clock must have the methods {', '.join(_CLOCK)}, not {clock!r}")
     credentials = {name: settings.pop(name) for name in _CREDENTIALS if name in settings}
     configuration = Configuration(
         Settings().merged(settings),
@@ -138,7 +143,8 @@ class Management:
         if pattern not in known.endpoints:
             names = ", ".join(repr(pattern_name(other)) for other in known.endpoints) or "none"
             raise ValueError(
-                f"no endpoint settings for pattern {pattern!r}; there are settings for: {names}"
+                f"no endpoint settings for pattern {redact_text(repr(pattern))}; there are "
+                f"settings for: {names}"
             )
         return known.endpoints[pattern]
 

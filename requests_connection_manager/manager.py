@@ -339,7 +339,8 @@ class ConnectionManager(Management, PreparingSession):
         call.timeout_given = "timeout" in kwargs
         if not call.timeout_given:
             kwargs["timeout"] = self._default_timeout(call, url)
-        return self._as_call(call, self.send, request, **kwargs)
+        # Not self.send: a subclass that overrides it has been through it already.
+        return self._as_call(call, self._send_hop, call, request, kwargs)
 
     def _as_call(
         self, call: Call, function: Callable[..., requests.Response], *args: Any, **kwargs: Any

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Dict, Generic, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
 from urllib.parse import quote
 
+from ._lazy_regex import lazy_regex
 from .redaction import redact_url
 
 V = TypeVar("V")
@@ -30,16 +31,16 @@ PatternKey = Union[str, "re.Pattern[str]"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_KNOWN_ORIGINS = 1024
-_URL = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)")
-_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
-_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
+_URL = lazy_regex(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)")
+_HOST_PORT = lazy_regex(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
+_HOST = lazy_regex(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_ZONE = lazy_regex(r"[A-Za-z0-9._~-]+")
 # Only such a prefix of a URL says the same about the origin whatever follows it.
-_CACHEABLE = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:\[\]-]+")
+_CACHEABLE = lazy_regex(r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:\[\]-]+")
 
 _PATH_SAFE = "!$&'()*+,;=:@/~%"
-_PLAIN_PATH = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+_PLAIN_PATH = lazy_regex(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
+_ESCAPE = lazy_regex(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -350,7 +351,7 @@ def _parse_path(pattern: str, path: str) -> Tuple[str, ...]:
 
 # -- regular expressions -------------------------------------------------------------------------
 
-_REGEX_HOST = re.compile(
+_REGEX_HOST = lazy_regex(
     r"(?:\(\?i\))?\^?(?:https\?|https|http|\(\?:https?\|https?\))://"
     r"(?:\[\^/\]\+\\\.|\(\?:\[\^/\]\+\\\.\)\?)?"
     r"(?:[A-Za-z0-9-]|\\[.-]|\[\.\])+"

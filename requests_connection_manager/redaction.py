@@ -17,6 +17,8 @@ from functools import lru_cache, partial
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
 from urllib.parse import quote, unquote, unquote_plus
 
+from ._lazy_regex import lazy_regex
+
 REDACTED = "[REDACTED]"
 """What stands in the place of a secret."""
 
@@ -27,19 +29,19 @@ _MAX_ENCODED = 3  # values in values of a query
 # -- names ---------------------------------------------------------------------------------------
 
 # One word each: of "refreshToken", "REFRESH_TOKEN" and "x-refresh-token" the last is "token".
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_WORD = lazy_regex(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 # Words written together ("clientsecret", "jsessionid") count by an ending that is long enough to
 # end no innocent word.
-_SECRET_WORD = re.compile(
+_SECRET_WORD = lazy_regex(
     r"[a-z]*(?:authorization|cookie|credentials?|passwd|password|secret|sess(?:ion)?id|signature"
     r"|token|(?:access|api|auth|private|secret)key)"
     r"|cookies|csrf|jwt|otp|passcode|passphrase|passwords|pwd|secrets|sig|totp|xsrf"
 )
 # Sensitive only as the last word: "x-auth" is, "auth_type" isn't.
-_SECRET_HEAD = re.compile(r"assertion|auth|authentication|pass")
+_SECRET_HEAD = lazy_regex(r"assertion|auth|authentication|pass")
 # Two words that are a secret together. A "key" is one by the word before it: "api_key" is,
 # "primary_key" and "cache-key" aren't; nor are "tokens" alone: "max_tokens".
-_SECRET_PAIR = re.compile(
+_SECRET_PAIR = lazy_regex(
     r"(?:access|account|admin|api|app|application|auth|client|consumer|encryption|functions|hmac"
     r"|license|master|private|secret|service|session|shared|signing|ssh|storage|subscription"
     r"|webhook) keys?"
@@ -47,7 +49,7 @@ _SECRET_PAIR = re.compile(
     r"|(?:auth|authorization|device) code|code verifier|session id"
 )
 # What tells about a secret without being one: "token_type", "password_policy", "token_expires_in".
-_ABOUT = re.compile(
+_ABOUT = lazy_regex(
     r"algorithm|at|bucket|budget|count|enabled|endpoint|expiration|expires|expiry|in|length"
     r"|lifetime|limit|methods?|name|policy|required|size|status|supported|ttl|types?|usage|version"
 )
@@ -110,12 +112,12 @@ def _key_form(name: object) -> str:
 # -- URLs ----------------------------------------------------------------------------------------
 
 # Up to the last '@' before the path; without '//' only if nothing but userinfo stands there.
-_USERINFO = re.compile(r"^([^:/?#@]*://|//|)[^/?#]*@")
+_USERINFO = lazy_regex(r"^([^:/?#@]*://|//|)[^/?#]*@")
 # A password with an unencoded '/', '?' or '#' in it: no parser accepts it, error texts quote it.
-_BROKEN_USERINFO = re.compile(r"^([^:/?#@]*://|//)[^/?#@:\[]*:(?![0-9]{0,5}(?:[/?#]|$))[^@]*@")
-_PATH_PARAMETER = re.compile(r"(?<=;)([^;=]+)=([^;]+)")
-_PARAMETER = re.compile(r"(?:^|(?<=[?&#;]))([^?&#;=]+)=([^&#]+)")
-_QUERY_START = re.compile(r"[?#]")
+_BROKEN_USERINFO = lazy_regex(r"^([^:/?#@]*://|//)[^/?#@:\[]*:(?![0-9]{0,5}(?:[/?#]|$))[^@]*@")
+_PATH_PARAMETER = lazy_regex(r"(?<=;)([^;=]+)=([^;]+)")
+_PARAMETER = lazy_regex(r"(?:^|(?<=[?&#;]))([^?&#;=]+)=([^&#]+)")
+_QUERY_START = lazy_regex(r"[?#]")
 
 
 def redact_url(url: str) -> str:
@@ -172,31 +174,31 @@ def _redact_encoded(value: str, depth: int) -> str:
 
 # -- texts ---------------------------------------------------------------------------------------
 
-_MAY_HIDE = re.compile(r"[=:@]|[\"'],|\b(?:bearer|basic)[ \t]", re.I)
-_URL_IN_TEXT = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://(?:[^\s\"'<>`]|'(?=[\w%&=~-]))+")
-_BEARER = re.compile(r"\b(bearer[ \t]+)(?!\[REDACTED\])([^\s\"',;<>)\]}]+)", re.I)
-_BASIC = re.compile(r"\b(basic[ \t]+)([A-Za-z0-9+/_-]+=*)", re.I)
+_MAY_HIDE = lazy_regex(r"[=:@]|[\"'],|\b(?:bearer|basic)[ \t]", re.I)
+_URL_IN_TEXT = lazy_regex(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://(?:[^\s\"'<>`]|'(?=[\w%&=~-]))+")
+_BEARER = lazy_regex(r"\b(bearer[ \t]+)(?!\[REDACTED\])([^\s\"',;<>)\]}]+)", re.I)
+_BASIC = lazy_regex(r"\b(basic[ \t]+)([A-Za-z0-9+/_-]+=*)", re.I)
 # A whole word or something in quotes, and what separates it from its value.
-_NAME_IN_TEXT = re.compile(
+_NAME_IN_TEXT = lazy_regex(
     r"(?:(?P<quote>\\{0,15}[\"'])|(?<![\w.%$-]))(?P<name>[\w.%$-]+(?:\[[\w.-]*\])*)(?(quote)(?P=quote))"
     r"[ \t]{0,8}(?P<sign>=>|[=:]|(?(quote),|(?!)))[ \t]{0,8}"
 )
-_QUOTED = re.compile(r"[bBrRuU]?(\\{0,15}[\"'])((?:(?!\1)(?:\\.|.))*)(?:\1)?", re.S)
-_NOTHING = re.compile(r"(?:None|null|undefined)\b")
+_QUOTED = lazy_regex(r"[bBrRuU]?(\\{0,15}[\"'])((?:(?!\1)(?:\\.|.))*)(?:\1)?", re.S)
+_NOTHING = lazy_regex(r"(?:None|null|undefined)\b")
 # To the next white space, '&' or quote, but without the punctuation of the sentence around it.
-_BARE = re.compile(r"(?:(?![),;:\]}>.]{0,4}(?:[\s&]|[\"'](?!\w)|$))[^\s&])+")
-_LINE = re.compile(r"[^\r\n]+")
+_BARE = lazy_regex(r"(?:(?![),;:\]}>.]{0,4}(?:[\s&]|[\"'](?!\w)|$))[^\s&])+")
+_LINE = lazy_regex(r"[^\r\n]+")
 # "('password', 'abc')", or such a list in a list.
-_PAIR_START = re.compile(r"(?:\(|\[\[|[\])],[ ]?\[)[bBrRuU]?\Z")
-_PORT = re.compile(r"[0-9]{1,5}(?!\w)")
-_BRACKET = re.compile(r"[\[({\])}]")
+_PAIR_START = lazy_regex(r"(?:\(|\[\[|[\])],[ ]?\[)[bBrRuU]?\Z")
+_PORT = lazy_regex(r"[0-9]{1,5}(?!\w)")
+_BRACKET = lazy_regex(r"[\[({\])}]")
 # Each sensitive name contains one of these.
-_STEM = re.compile(
+_STEM = lazy_regex(
     r"assertion|auth|co(?:de|okie)|credential|jwt|key|otp|pass|pwd|saml|se(?:cret|ss)|sig|srf|t(?:icket"
     r"|oken)"
 )
-_LINE_OWNER = re.compile(r"authorization|cookie", re.I)
-_PROSE = re.compile(r"(?:auth\w*|error|realm|scope|tokens?)[:.=]*", re.I)
+_LINE_OWNER = lazy_regex(r"authorization|cookie", re.I)
+_PROSE = lazy_regex(r"(?:auth\w*|error|realm|scope|tokens?)[:.=]*", re.I)
 
 
 def redact_text(text: str) -> str:
@@ -353,7 +355,7 @@ def redact_sensitive_data(data: Any, extra: Iterable[str] = ()) -> Any:
         return REDACTED
 
 
-_FORM = re.compile(r"[\w.%+\[\]~$-]+=")
+_FORM = lazy_regex(r"[\w.%+\[\]~$-]+=")
 
 
 class _Walk:

@@ -6,7 +6,6 @@ and :class:`Settings`, the immutable result. Knows no URL patterns and no HTTP c
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import dataclass, fields, replace
@@ -17,6 +16,7 @@ from urllib3.util.retry import Retry as UrllibRetry
 from . import defaults
 from .policies.retry import Retry
 from .policies.retry_budget import RetryBudget
+from .redaction import redact_text
 
 Check = Callable[[str, Any], Any]
 
@@ -334,7 +334,8 @@ def check_settings(given: Mapping[str, Any], level: str, where: str) -> Dict[str
     :raises ValueError: for a value out of range, or an unknown key.
     """
     if not isinstance(given, Mapping):
-        raise TypeError(f"{where} must be a mapping of settings, not {given!r}")
+        shown = redact_text(repr(given))
+        raise TypeError(f"{where} must be a mapping of settings, not {shown}")
     return {name: _check_one(name, value, level, where) for name, value in given.items()}
 
 
@@ -361,6 +362,8 @@ def unknown_setting(name: Any, known: Collection[str], where: str) -> str:
     >>> unknown_setting("timout", ["timeout", "verify"], "request")
     "request: unknown setting 'timout'; did you mean 'timeout'? Known: timeout, verify"
     """
+    import difflib
+
     near = difflib.get_close_matches(str(name), known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"{where}: unknown setting {name!r}{hint} Known: {', '.join(sorted(known))}"
