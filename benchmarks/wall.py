@@ -31,18 +31,26 @@ def batch(scale: Scale) -> Iterator[Figure]:
             turn = wall_time_of(lambda: _all_done(manager.batch_request(data, _WORKERS)))
             seconds = [turn() for _ in range(rounds + 1)]
         yield _against_ideal("batch, sync", seconds, ideal)
-        seconds = asyncio.run(_async_batches(origin, data, rounds + 1))
+        seconds, bare = asyncio.run(_async_batches(origin, data, rounds + 1))
         yield _against_ideal("batch, async", seconds, ideal)
+        yield compare(
+            "batch, async, beside httpx.AsyncClient", list(zip(seconds, bare))[1:], None, "s"
+        )
 
 
-async def _async_batches(origin: str, data: List[RequestData], rounds: int) -> List[float]:
-    seconds = []
-    async with full_async_manager(origin) as manager:
+async def _async_batches(
+    origin: str, data: List[RequestData], rounds: int
+) -> Tuple[List[float], List[float]]:
+    seconds, bare, url = [], [], data[0][1]
+    async with full_async_manager(origin) as manager, httpx.AsyncClient() as client:
         for _ in range(rounds):
             began = time.perf_counter()
             _all_done(await manager.batch_request(data, _WORKERS))
             seconds.append(time.perf_counter() - began)
-    return seconds
+            began = time.perf_counter()
+            await _perform(lambda: client.get(url), len(data), _WORKERS)
+            bare.append(time.perf_counter() - began)
+    return seconds, bare
 
 
 def _all_done(results: List[Any]) -> None:
@@ -99,12 +107,16 @@ async def _async_turns(scale: Scale, origin: str, concurrent: int) -> List[Tuple
 
 
 async def _cpu_of(get: Callable[[], Awaitable[Any]], calls: int, concurrent: int) -> float:
+    began = time.process_time()
+    await _perform(get, calls, concurrent)
+    return (time.process_time() - began) / calls * 1e6
+
+
+async def _perform(get: Callable[[], Awaitable[Any]], calls: int, concurrent: int) -> None:
     numbers = iter(range(calls))
 
     async def worker() -> None:
         for _ in numbers:
             await get()
 
-    began = time.process_time()
     await asyncio.gather(*(worker() for _ in range(concurrent)))
-    return (time.process_time() - began) / calls * 1e6

@@ -51,8 +51,10 @@ class _GuardedFile:
 def guard_body(response: requests.Response, hop: RequestsHop) -> None:
     """Watch over the body of ``response`` until it is read or closed."""
     original: Any = getattr(response.raw, "_fp", None)
-    if original is not None and getattr(original, "fp", None) is not None:
-        original.fp = _GuardedFile(original.fp, hop)
+    file = getattr(original, "fp", None)
+    if file is not None:
+        hop.read_from(getattr(getattr(file, "raw", None), "_sock", None))
+        original.fp = _GuardedFile(file, hop)
     iter_content, close = response.iter_content, response.close
 
     def guarded_iter_content(*args: Any, **kwargs: Any) -> Iterator[Any]:

@@ -100,6 +100,7 @@ class RequestsHop(Hop[requests.Response]):
         deadline = self.call.deadline
         wire = self._wire
         wire.reused = wire.fired = self._answered = False
+        wire.sock = None
         crew = self.call.crew
         if crew is not None:
             crew.enter(wire)
@@ -153,6 +154,10 @@ class RequestsHop(Hop[requests.Response]):
         """Tell whether the deadline has struck; what was read since can't be trusted."""
         deadline = self.call.deadline
         return deadline is not None and (self._wire.fired or deadline.expired())
+
+    def read_from(self, sock: Any) -> None:
+        """Remember the socket from which the body comes, for the deadline to shut."""
+        self._wire.sock = sock
 
     def disarm(self) -> None:
         """Stop the watch over this attempt's socket."""

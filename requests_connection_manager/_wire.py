@@ -179,10 +179,7 @@ class Watchdog:
                         self._thread = None
                         return
                 watch = heapq.heappop(self._queue)[2]
-            if watch.cancelled:
-                continue
-            wire = watch.wire()
-            if wire is not None and not wire.abort():
+            if not watch.strike():
                 with self._condition:
                     due = time.monotonic() + self._RETRY_SECONDS
                     heapq.heappush(self._queue, (due, next(self._numbers), watch))
@@ -197,6 +194,11 @@ class Watch:
         self._dog = dog
         self.wire = weakref.ref(wire)
         self.cancelled = False
+
+    def strike(self) -> bool:
+        """Abort; return whether nothing is left to do."""
+        wire = None if self.cancelled else self.wire()
+        return wire is None or wire.abort()
 
     def cancel(self) -> None:
         """Disarm."""

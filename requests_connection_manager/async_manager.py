@@ -42,7 +42,7 @@ from .plugins import AsyncPluginManager, ErrorContext, HookType, RequestContext,
 from .policies.retry_budget import RetryBudget
 from .redirects import sensitive_names
 from .settings import UNSET
-from .transport import USE_CLIENT_DEFAULT, UseClientDefault, hx, is_unused, tls_context
+from .transport import USE_CLIENT_DEFAULT, UseClientDefault, hx, is_unused, quicken, tls_context
 from .types import AsyncBatchResults, Clock, RequestData
 
 _BUILD_NAMES = (
@@ -204,17 +204,18 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         # Reason of the ignore: the keywords are passed through as httpx's own constructor has them.
         build = super()._init_transport
         transport = build(**kwargs)
-        if kwargs.get("transport") is None:
-            self._builders[id(transport)] = lambda **new: build(**{**kwargs, **new})
-        return transport
+        if kwargs.get("transport") is not None:
+            return transport
+        self._builders[id(transport)] = lambda **new: quicken(build(**{**kwargs, **new}))
+        return quicken(transport)
 
     def _init_proxy_transport(  # type: ignore[override]  # as above
         self, proxy: Any, **kwargs: Any
     ) -> hx.AsyncBaseTransport:
         build = super()._init_proxy_transport
         transport = build(proxy, **kwargs)
-        self._builders[id(transport)] = lambda **new: build(proxy, **{**kwargs, **new})
-        return transport
+        self._builders[id(transport)] = lambda **new: quicken(build(proxy, **{**kwargs, **new}))
+        return quicken(transport)
 
     def _renew_transports(self, **changes: Any) -> None:
         """Build those transports anew that httpx built; the old ones finish what they do."""

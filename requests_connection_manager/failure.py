@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 def attach_history(exc: Exception, call: Call) -> None:
     """Put the history of attempts on an error of the library's own."""
-    if not getattr(exc, "attempts", None):
-        exc.attempts = tuple(call.attempts)  # type: ignore[attr-defined]  # added by us
+    known, history = getattr(exc, "attempts", ()), tuple(call.attempts)
+    # An error that was built inside an attempt knows of those before it only.
+    if len(known) < len(history) and history[: len(known)] == known:
+        exc.attempts = history  # type: ignore[attr-defined]  # added by us
 
 
 def report_failure(core: Core, exc: Exception, method: str, url: str) -> None:

@@ -31,7 +31,7 @@ from .patterns import origin_of
 from .plugins import ErrorContext, PluginManager, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
 from .preparation import PreparingSession
-from .redirects import sensitive_names
+from .redirects import sensitive_names, without_added_secrets
 from .settings import UNSET
 from .types import BatchResults, Clock, RequestData
 
@@ -327,6 +327,10 @@ class ConnectionManager(Management, PreparingSession):
         headers = kwargs.pop("headers", {})
         overrides = take_overrides(kwargs, _SEND_NAMES, "send")
         self._refuse_tls(kwargs)
+        if isinstance(request, RedirectRequest) and origin_of(context.url) != request.first_origin:
+            # Hooks run anew, and may not look where the redirect goes.
+            configuration = self._core.configuration
+            headers = without_added_secrets(request.headers, headers, configuration)
         request = _edited(request, context, headers)
         url = request.url or ""
         call = self._core.begin(url, overrides, began)
@@ -363,6 +367,8 @@ class ConnectionManager(Management, PreparingSession):
         origin = self._core.origin(request.url or "")
         if call.redirecting and origin != call.origin:
             self._strip_sensitive(request)
+            # What was stripped no longer stands in the way of the target's own credentials.
+            call.explicit = frozenset(name for name in call.explicit if name in request.headers)
         elif not call.sent and request.__dict__.get("_auth_from_netrc"):
             call.from_netrc = True
         call.origin, call.sent, call.redirecting = origin, True, False

@@ -48,6 +48,21 @@ class ConnectionTrace:
         return self.sending and not self.connected and not self.answered
 
 
+def quicken(transport: hx.AsyncBaseTransport) -> hx.AsyncBaseTransport:
+    """Make the pool of a transport that httpx built look at its idle connections faster.
+
+    httpcore asks every idle connection, for every request, whether its socket is readable. anyio
+    answers by collecting all attributes of the stream, the peer's address included: 40 µs each,
+    the larger half of the time of a busy client. Here the socket is looked up once.
+    """
+    pool: Any = getattr(transport, "_pool", None)
+    if type(transport) is hx.AsyncHTTPTransport and hasattr(pool, "_network_backend"):
+        from .network import QuickBackend
+
+        pool._network_backend = QuickBackend(pool._network_backend)
+    return transport
+
+
 def copy_request(request: hx.Request) -> hx.Request:
     """Return a copy that shares URL and body; ``Request()`` would encode everything anew."""
     copied: hx.Request = hx.Request.__new__(type(request))
@@ -125,5 +140,6 @@ __all__ = [
     "hx",
     "is_replayable",
     "is_unused",
+    "quicken",
     "tls_context",
 ]

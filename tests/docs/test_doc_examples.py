@@ -91,9 +91,7 @@ class Page:
 
     def _compare(self, block: Block) -> None:
         parser = doctest.DocTestParser()
-        test = parser.get_doctest(
-            block.code, {}, self.path.name, str(self.path), block.line
-        )
+        test = parser.get_doctest(block.code, {}, self.path.name, str(self.path), block.line)
         test.globs = self.namespace  # DocTest copies what it is given
         report: List[str] = []
         runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

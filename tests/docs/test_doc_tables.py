@@ -1,4 +1,4 @@
-"""The tables of docs/ say what the code has: settings, defaults, levels, errors, events, patterns."""
+"""The tables of docs/ say what the code has: settings, defaults, levels, events, patterns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from typing import Any, Dict, List
 import pytest
 
 import requests_connection_manager as package
-from requests_connection_manager import AsyncConnectionManager, ConnectionManager, events, exceptions
+from requests_connection_manager import (
+    AsyncConnectionManager,
+    ConnectionManager,
+    events,
+    exceptions,
+)
 from requests_connection_manager.settings import SETTINGS, UNSET
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -108,7 +113,5 @@ def test_every_error_is_documented() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     text = (DOCS / "api-reference.md").read_text(encoding="utf-8")
-    missing = [
-        name for name in package.__all__ if not re.search(rf"\b{re.escape(name)}\b", text)
-    ]
+    missing = [name for name in package.__all__ if not re.search(rf"\b{re.escape(name)}\b", text)]
     assert not missing

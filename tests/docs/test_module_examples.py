@@ -28,7 +28,5 @@ def test_examples_of_a_module(name: str) -> None:
 
 def test_there_are_examples() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    examples = sum(
-        len(test.examples) for name in modules() for test in finder.find(importlib.import_module(name))
-    )
-    assert examples > 50
+    found = [test for name in modules() for test in finder.find(importlib.import_module(name))]
+    assert sum(len(test.examples) for test in found) > 50

@@ -16,9 +16,8 @@ SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "quickstart.py"
 def test_quickstart_runs() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(SCRIPT)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         timeout=120,
         check=False,
     )
@@ -42,6 +41,4 @@ def quickstart() -> ModuleType:
 
 def test_quickstart_fails_aloud(quickstart: ModuleType) -> None:
     with pytest.raises(SystemExit, match="expected no credential elsewhere"):
-        quickstart.show_redirect(
-            {"x-api-key": "k", "x-session-token": "t"}, {"x-api-key": "k"}
-        )
+        quickstart.show_redirect({"x-api-key": "k", "x-session-token": "t"}, {"x-api-key": "k"})

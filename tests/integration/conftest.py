@@ -28,3 +28,10 @@ class Authority:
 @pytest.fixture(scope="session")
 def tls():
     return Authority(pytest.importorskip("trustme"))
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    import gc
+    yield
+    gc.collect()
