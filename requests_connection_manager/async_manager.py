@@ -40,7 +40,7 @@ from .patterns import origin_of
 from .pipeline import run_pipeline
 from .plugins import AsyncPluginManager, ErrorContext, HookType, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
-from .redirects import sensitive_names
+from .redirects import sensitive_names, without_added_secrets
 from .settings import UNSET
 from .transport import USE_CLIENT_DEFAULT, UseClientDefault, hx, is_unused, quicken, tls_context
 from .types import AsyncBatchResults, Clock, RequestData
@@ -405,6 +405,10 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         headers = kwargs.pop("headers", {})
         overrides = take_overrides(kwargs, _SEND_NAMES, "send")
         before = request.extensions.get(CALL)
+        if before is not None and origin_of(context.url) != before.first_origin:
+            # Hooks run anew, and may not look where the redirect goes.
+            configuration = self._core.configuration
+            headers = without_added_secrets(request.headers, headers, configuration)
         _edit(request, context, headers)
         call = self._core.begin(str(request.url), overrides, began)
         call.owner = self
@@ -453,7 +457,11 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         if not isinstance(auth, UseClientDefault) or "authorization" in call.explicit:
             return auth
         own = call.configuration.resolve(str(request.url)).auth
-        return auth if own is None else own
+        if own is not None:
+            return own
+        origin = self._core.origin(str(request.url))
+        # The redirect of another call, followed by hand: the client's auth stays at its origin.
+        return auth if call.first_origin in (None, origin) else None
 
     def first_step_of_auth(self, request: hx.Request, auth: Any) -> hx.Request:
         """Return the request as an auth object sends it first; for redirects to an endpoint."""
@@ -471,6 +479,9 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
             call.owner = self
         origin = self._core.origin(str(request.url))
         call.redirecting = call.origin is not None and origin != call.origin
+        if call.redirecting:
+            # What was stripped no longer stands in the way of the target's own credentials.
+            call.explicit = frozenset(name for name in call.explicit if name in request.headers)
         call.origin = origin
         return await run_pipeline(HttpxHop(self, call, request))
 

@@ -16,7 +16,7 @@ from typing import Any, Optional, Tuple, TypeVar
 
 from urllib3.util.retry import Retry as UrllibRetry
 
-from .admission import Refusal, admit, ask, refused
+from .admission import Refusal, admit, ask, deadline_exceeded, refused
 from .events import (
     AttemptFinished,
     AttemptStarted,
@@ -81,6 +81,9 @@ async def run_pipeline(hop: Hop[R]) -> R:
         )
         if response is not None:
             await hop.settle(response)
+            # A streamed body may have taken all the time that was left to drip in.
+            if hop.call.deadline is not None and hop.call.deadline.expired():
+                raise deadline_exceeded(hop)
         if verdict.delay > 0:
             await hop.sleep(verdict.delay)
 

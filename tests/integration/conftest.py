@@ -28,10 +28,3 @@ class Authority:
 @pytest.fixture(scope="session")
 def tls():
     return Authority(pytest.importorskip("trustme"))
-
-
-@pytest.fixture(autouse=True)
-def collected():
-    import gc
-    yield
-    gc.collect()
