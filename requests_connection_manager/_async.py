@@ -77,8 +77,14 @@ class HttpxHop(Hop[hx.Response]):
         if self.call.deadline is None:
             return await self._send_and_read(request)
         response: Optional[hx.Response] = None
-        with anyio.move_on_after(self.call.deadline.remaining()):
-            response = await self._send_and_read(request)
+        try:
+            with anyio.move_on_after(self.call.deadline.remaining()):
+                response = await self._send_and_read(request)
+        except Exception as exc:
+            # httpx's own timeouts end at the same moment, and may be noticed first.
+            if self.call.deadline.expired():
+                raise deadline_exceeded(self) from exc
+            raise
         if response is None:
             raise deadline_exceeded(self)
         if self.call.deadline.expired():
@@ -261,6 +267,10 @@ class DeadlineStream(hx.AsyncByteStream):
                 chunk: bytes = await chunks.__anext__()
             except StopAsyncIteration:
                 return None
+            except Exception as exc:
+                if deadline.expired():
+                    raise deadline_exceeded(self._hop) from exc
+                raise
         if scope.cancelled_caught or deadline.expired():
             raise deadline_exceeded(self._hop)
         return chunk

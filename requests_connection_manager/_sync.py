@@ -100,7 +100,7 @@ class RequestsHop(Hop[requests.Response]):
         deadline = self.call.deadline
         wire = self._wire
         wire.reused = wire.fired = self._answered = False
-        wire.sock = None
+        wire.sock, wire.handshaking = None, False
         crew = self.call.crew
         if crew is not None:
             crew.enter(wire)
@@ -197,7 +197,8 @@ class RequestsHop(Hop[requests.Response]):
         return telling
 
     def phase(self, error: Exception) -> Optional[Phase]:
-        return phase_of(error)
+        phase = phase_of(error)
+        return Phase.NOT_SENT if phase is Phase.SENT and self._wire.handshaking else phase
 
     def stale(self, error: Exception) -> bool:
         if self._answered or not self._wire.reused or self._wire.fired:

@@ -33,12 +33,21 @@ class Wire:
     :ivar reused: the connection had been used before.
     :ivar fired: :meth:`abort` was called; whatever was read since then is not to be trusted.
     :ivar fresh: ask the pool for a connection that was not used before.
+    :ivar handshaking: the connection is being made, so nothing of the request was sent.
     :ivar sock: the socket that the body is read from. A connection that is not kept forgets its
         socket as soon as the head of the response is there.
     """
 
     # Known weakly to its watch: a response that was dropped unread needs no deadline any more.
-    __slots__ = ("__weakref__", "connection", "fired", "fresh", "reused", "sock")
+    __slots__ = (
+        "__weakref__",
+        "connection",
+        "fired",
+        "fresh",
+        "handshaking",
+        "reused",
+        "sock",
+    )
 
     def __init__(self) -> None:
         self.connection: Any = None
@@ -46,6 +55,7 @@ class Wire:
         self.reused = False
         self.fired = False
         self.fresh = False
+        self.handshaking = False
 
     def abort(self) -> bool:
         """End the attempt from another thread; return whether there was a socket to shut."""
@@ -84,6 +94,15 @@ class _LearningPool(HTTPConnectionPool):
             if wire.fired:
                 connection.close()
         return connection
+
+    def _validate_conn(self, conn: Any) -> None:
+        # This is where TLS and tunnels are set up; plain connections are opened later.
+        wire = current_wire.get()
+        if wire is not None:
+            wire.handshaking = True
+        super()._validate_conn(conn)
+        if wire is not None:
+            wire.handshaking = False
 
     def _put_conn(self, conn: Any) -> None:
         wire = None if conn is None else conn.__dict__.pop(_ATTRIBUTE, None)
@@ -208,3 +227,13 @@ class Watch:
 
 
 watchdog = Watchdog()
+
+
+def _renew_abort_lock() -> None:
+    global _abort_lock
+    _abort_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # Another thread may have held it when the process forked.
+    os.register_at_fork(after_in_child=_renew_abort_lock)

@@ -19,6 +19,7 @@ from typing import (
     Iterable,
     List,
     Mapping,
+    NoReturn,
     Optional,
     Tuple,
     Union,
@@ -32,7 +33,7 @@ from . import defaults
 from ._async import CALL, HttpxHop, refine_timeout
 from .batch import arun_batch, check_batch
 from .call import Call
-from .checks import check_pools, check_tls
+from .checks import check_pools, check_tls, refuse_unknown
 from .core import Core, take_overrides
 from .failure import attach_history, report_failure
 from .management import Management, build_core
@@ -155,8 +156,10 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         transport: Optional[hx.AsyncBaseTransport] = None,
         trust_env: bool = True,
         default_encoding: Union[str, Callable[[bytes], str]] = "utf-8",
+        **unknown: NoReturn,
     ) -> None:
         given = dict(locals())
+        refuse_unknown(unknown, AsyncConnectionManager.__init__)
         pools = check_pools(pool_connections, pool_maxsize)
         check_tls(verify, cert, ssl_context)
         self._core = build_core(
@@ -581,6 +584,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
 
     async def aclose(self) -> None:
         """Close all connections."""
+        self._follow_event_loop()
         await super().aclose()
         await self._close_retired(all_of_them=True)
 

@@ -48,7 +48,8 @@ def _check_item(index: int, item: Any) -> Item:
     if not isinstance(method, str):
         raise TypeError(f"{where}: method must be a str, not {method!r}")
     # Whatever has a text of its own may be a URL: those of httpx, yarl, furl.
-    if not isinstance(url, (str, bytes)) and type(url).__str__ is object.__str__:
+    speaks: Any = type(url).__str__
+    if not isinstance(url, (str, bytes)) and speaks is object.__str__:
         raise TypeError(f"{where}: url must be a str or a URL object, not {url!r}")
     if kwargs is None:
         kwargs = {}

@@ -1,15 +1,25 @@
 """Checks of what a manager's constructor takes beside the settings: pools and TLS.
 
-Knows no HTTP library.
+Knows the settings, no HTTP library.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import ssl
-from typing import Any, Tuple
+from typing import Any, Mapping, Tuple
+
+from .settings import unknown_setting
 
 logger = logging.getLogger("requests_connection_manager")
+
+
+def refuse_unknown(unknown: Mapping[str, Any], constructor: Any) -> None:
+    """Refuse keywords that a constructor does not take, naming the nearest that it does."""
+    for name in unknown:
+        known = [one for one in inspect.signature(constructor).parameters if one != "self"]
+        raise TypeError(unknown_setting(name, known[:-1], "manager"))
 
 
 def check_pools(pool_connections: Any, pool_maxsize: Any) -> Tuple[int, int]:

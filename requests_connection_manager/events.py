@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple, Type
 
+from .plugins import is_coroutine_hook
 from .redaction import redact_text
 
 logger = logging.getLogger("requests_connection_manager")
@@ -170,6 +171,11 @@ class EventStream:
         """Call ``listener(event)`` for the given event ``types``, or for all when none is given."""
         if not callable(listener):
             raise TypeError(f"listener must be callable, not {listener!r}")
+        if is_coroutine_hook(listener):
+            raise TypeError(
+                f"listener {listener!r} is a coroutine function, which nobody would await; give a "
+                "plain function, which may start a task of its own"
+            )
         for kind in types:
             if kind not in EVENT_TYPES:
                 raise TypeError(

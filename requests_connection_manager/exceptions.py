@@ -68,6 +68,17 @@ def _rebuild(
     return cls(*args, **state)
 
 
+def public_name(error: BaseException) -> str:
+    """Return the documented name of an error's class, whatever library's error it is as well.
+
+    >>> public_name(DeadlineExceeded()), public_name(KeyError())
+    ('DeadlineExceeded', 'KeyError')
+    """
+    if not isinstance(error, ConnectionManagerError):
+        return type(error).__name__
+    return next(cls.__name__ for cls in type(error).__mro__ if cls.__module__ == __name__)
+
+
 class HTTPError(ConnectionManagerError):
     """The server answered with an error status.
 
@@ -157,4 +168,5 @@ __all__ = [
     "RequestSummary",
     "TimeoutError",
     "ValidationError",
+    "public_name",
 ]

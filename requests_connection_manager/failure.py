@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .events import CallFailed
+from .exceptions import public_name
 from .patterns import origin_of
 from .redaction import redact_text, redact_url
 from .registry import origin_text
@@ -31,4 +32,4 @@ def report_failure(core: Core, exc: Exception, method: str, url: str) -> None:
         scope, shown = origin_text(origin_of(url)), redact_url(url)
         # A URL without a scheme can't be told from other text, so it is replaced as a whole.
         text = redact_text(str(exc).replace(url, shown) if url else str(exc))
-        core.events.emit(CallFailed(scope, method, shown, type(exc).__name__, text))
+        core.events.emit(CallFailed(scope, method, shown, public_name(exc), text))

@@ -136,7 +136,9 @@ class Management:
 
     def get_endpoint_configs(self) -> Dict[Pattern, Dict[str, Any]]:
         """Return a copy of all endpoint settings, credentials included."""
-        return {pattern: dict(own) for pattern, own in self._core.configuration.endpoints.items()}
+        return {
+            pattern: _as_given(own) for pattern, own in self._core.configuration.endpoints.items()
+        }
 
     @staticmethod
     def _known_pattern(known: Configuration, pattern: Pattern) -> Mapping[str, Any]:
@@ -326,6 +328,14 @@ class Management:
             or policy.settings.idempotency_key_header is not None,
             "settings": _shown(vars(policy.settings)),
         }
+
+
+def _as_given(own: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return settings in the form in which they were given; headers are kept as pairs."""
+    given = dict(own)
+    if given.get("headers") is not None:
+        given["headers"] = dict(given["headers"])
+    return given
 
 
 def _endpoint_credentials(auth_type: Any, given: Dict[str, Any]) -> Dict[str, Any]:

@@ -6,12 +6,25 @@ attempt, and every decision about one, is the adapter's and the pipeline's.
 
 from __future__ import annotations
 
+import copy
 import os
 import ssl
 import weakref
 from collections import OrderedDict
 from datetime import timedelta
-from typing import Any, Callable, Dict, Generator, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Generator,
+    Iterable,
+    List,
+    Mapping,
+    NoReturn,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -22,7 +35,7 @@ from ._sync import resolve_timeout
 from .adapter import PipelineAdapter, current_call
 from .batch import check_batch, current_crew, run_batch
 from .call import Call
-from .checks import check_pools, check_tls
+from .checks import check_pools, check_tls, refuse_unknown
 from .core import Core, take_overrides
 from .environment import Environment
 from .failure import attach_history, report_failure
@@ -154,10 +167,14 @@ class ConnectionManager(Management, PreparingSession):
         api_key_query: Union[str, Tuple[str, str], None] = None,
         max_scopes: int = defaults.DEFAULT_MAX_SCOPES,
         clock: Optional[Clock] = None,
+        **unknown: NoReturn,
     ) -> None:
         given = dict(locals())
+        refuse_unknown(unknown, ConnectionManager.__init__)
         pools = check_pools(pool_connections, pool_maxsize)
         check_tls(verify, cert, ssl_context)
+        if isinstance(timeout, tuple) and len(timeout) != 2:
+            raise ValueError(f"timeout must be seconds or (connect, read), not {timeout!r}")
         core = build_core(given, endpoint_configs, PluginManager(), clock, max_scopes)
         super().__init__()
         self._core = core
@@ -353,7 +370,11 @@ class ConnectionManager(Management, PreparingSession):
         call.crew = current_crew.get()
         token = current_call.set(call)
         try:
-            return function(*args, **kwargs)
+            response = function(*args, **kwargs)
+            if isinstance(response, requests.Response):
+                # Adapters that the user mounted deliver without a history.
+                response.__dict__.setdefault("attempts", tuple(call.attempts))
+            return response
         except Exception as exc:
             attach_history(exc, call)
             raise
@@ -500,6 +521,11 @@ class ConnectionManager(Management, PreparingSession):
         self._known_headers = (), None
         self._ssl_context = None
         super().__setstate__(state)
+        # copy.copy() hands over the original's adapters, which stay with the original.
+        self.adapters = OrderedDict(
+            (prefix, copy.copy(adapter) if isinstance(adapter, PipelineAdapter) else adapter)
+            for prefix, adapter in self.adapters.items()
+        )
         self._manage_adapters()
         _alive.add(self)
 

@@ -24,7 +24,7 @@ from .events import (
     RetryScheduled,
     RetrySuppressed,
 )
-from .exceptions import DeadlineExceeded, HTTPError, MaxRetriesExceeded
+from .exceptions import DeadlineExceeded, HTTPError, MaxRetriesExceeded, public_name
 from .hop import Hop
 from .outcome import Outcome, Phase, quota_exhausted, retry_hint
 from .policies.circuit_breaker import Permit
@@ -156,7 +156,7 @@ def _record(
         hop.url,
         number,
         None if outcome is None else outcome.status,
-        None if error is None else type(error).__name__,
+        None if error is None else public_name(error),
         outcome is not None and outcome.failed,
         elapsed,
         waited,

@@ -5,7 +5,7 @@ Knows the configuration and names of headers, no HTTP library.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping, Set
+from typing import Any, Dict, Iterable, List, Mapping, Set
 
 from .endpoints import Configuration
 from .redaction import is_sensitive_field
@@ -25,7 +25,7 @@ def sensitive_names(headers: Iterable[str], configuration: Configuration) -> Lis
 
 
 def without_added_secrets(
-    before: Mapping[str, str], after: Mapping[str, str], configuration: Configuration
+    before: Mapping[str, Any], after: Mapping[str, str], configuration: Configuration
 ) -> Dict[str, str]:
     """Return ``after`` without the secrets that hooks put on a redirect to another origin.
 

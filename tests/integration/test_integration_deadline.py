@@ -42,9 +42,7 @@ DRIPS = ("status", "header", "chunk", "body")
 def close_delimited_drip(interval=0.1):
     """A body without a length, a byte at a time: its truncation looks like its end."""
     body = tuple(item for _ in range(100) for item in (b"x", interval))
-    return Reply(
-        "close-delimited drip", (b"HTTP/1.1 200 OK\r\n\r\n",), body, ending=Ending.CLOSE
-    )
+    return Reply("close-delimited drip", (b"HTTP/1.1 200 OK\r\n\r\n",), body, ending=Ending.CLOSE)
 
 
 def closing_drip():
@@ -165,9 +163,9 @@ def test_a_blackhole(driver):
 
 def test_a_blackhole_with_timeouts_of_its_own(driver):
     manager = driver.manager(total_timeout=LIMIT, timeout=0.1, backoff_factor=0.05)
-    with blackhole() as origin, within(LIMIT + SOON):
-        with pytest.raises((DeadlineExceeded, MaxRetriesExceeded)) as caught:
-            manager.get(origin)
+    ends = pytest.raises((DeadlineExceeded, MaxRetriesExceeded))
+    with blackhole() as origin, within(LIMIT + SOON), ends as caught:
+        manager.get(origin)
     assert isinstance(caught.value, driver.errors.timeout)
     assert len(caught.value.attempts) >= 2
 

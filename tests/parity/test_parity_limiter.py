@@ -303,7 +303,7 @@ def test_waiters_are_served_first_come_first_served(driver, server):
         thread = threading.Thread(target=manager.get, args=(server.url(f"/?n={number}"),))
         thread.start()
         threads.append(thread)
-        wait_until(lambda: len(limiter._queue) + server.count() - 1 > number)
+        wait_until(lambda: len(limiter._queue) + server.count() > len(threads))
     for thread in threads:
         thread.join()
     assert [request.query for request in server.requests[1:]] == ["n=0", "n=1", "n=2"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
+import requests
 from urllib3.util.retry import Retry as UrllibRetry
 
 from requests_connection_manager import (
     AttemptFinished,
     ConnectionReplaced,
+    DeadlineExceeded,
     HTTPError,
     MaxRetriesExceeded,
+    PipelineAdapter,
     RateLimitError,
     RetryBudget,
     RetryScheduled,
@@ -18,8 +22,8 @@ from requests_connection_manager import (
 from requests_connection_manager.testing import (
     blackhole,
     dead_origin,
-    disconnect,
     dies_while_idle,
+    disconnect,
     echo,
     reply,
     reset,
@@ -700,3 +704,30 @@ class TestStaleConnections:
         manager = driver.manager(clock=clock)
         assert statuses(manager.get(server.url()).attempts) == [None, 200]
         assert manager.happened(ConnectionReplaced) == []
+
+
+def test_an_error_after_the_deadline_is_the_deadlines(driver, clock):
+    # A socket timeout that ends at the same moment may be noticed before the deadline itself.
+    def late(kind):
+        clock.advance(5)
+        raise kind("timed out")
+
+    class Adapter(requests.adapters.BaseAdapter):
+        def send(self, request, **kwargs):
+            late(requests.ReadTimeout)
+
+        def close(self):
+            pass
+
+    class Transport(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            late(httpx.ReadTimeout)
+
+    if driver.is_sync:
+        manager = driver.manager(clock=clock, total_timeout=5)
+        manager.mount("http://", PipelineAdapter(wraps=Adapter()))
+    else:
+        manager = driver.manager(clock=clock, total_timeout=5, transport=Transport())
+    with pytest.raises(DeadlineExceeded) as caught:
+        manager.get("http://api.test/")
+    assert isinstance(caught.value.__cause__, driver.errors.read_timeout)
