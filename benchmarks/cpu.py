@@ -9,7 +9,13 @@ import requests
 
 from benchmarks.measure import Figure, Scale, added, compare, process_time_of, take_turns
 from benchmarks.server import serving
-from benchmarks.subjects import CannedAdapter, canned_manager, canned_session, full_manager
+from benchmarks.subjects import (
+    AnsweredHop,
+    CannedAdapter,
+    canned_manager,
+    canned_session,
+    full_manager,
+)
 
 _POSTED: Any = {"text": "x" * 1000, "number": 1}
 _NO_NETWORK = "http://127.0.0.1:1"
@@ -54,19 +60,24 @@ def _plain_manager(scale: Scale, url: str, session: requests.Session) -> Iterato
 
 
 def pipeline(scale: Scale) -> Iterator[Figure]:
-    """Measure what the pipeline adds to an adapter, and the manager to a session; no network."""
+    """Measure the pipeline alone, a whole hop beyond its adapter, a call beyond a session's."""
     url = f"{_NO_NETWORK}/json"
     calls = scale.calls * 5
     adapter = CannedAdapter()
     with canned_manager(_NO_NETWORK, adapter) as manager, canned_session() as session:
         prepared = manager.prepare_request(requests.Request("GET", url))
         through = manager.get_adapter(url)
+        hop = AnsweredHop(manager.core, through, prepared)
+        pairs = take_turns(
+            process_time_of(hop.run, calls), process_time_of(lambda: None, calls), scale.rounds
+        )
+        yield added("pipeline: run_pipeline alone", pairs, 25)
         pairs = take_turns(
             process_time_of(lambda: through.send(prepared), calls),
             process_time_of(lambda: adapter.send(prepared), calls),
             scale.rounds,
         )
-        yield added("pipeline: one hop, beyond its adapter", pairs, 25)
+        yield added("pipeline: one hop, beyond its adapter", pairs, None)
         pairs = take_turns(
             process_time_of(lambda: manager.get(url), calls),
             process_time_of(lambda: session.get(url), calls),

@@ -11,6 +11,9 @@ from urllib3 import HTTPResponse
 
 from benchmarks.server import BODY
 from requests_connection_manager import AsyncConnectionManager, ConnectionManager, PipelineAdapter
+from requests_connection_manager._sync import RequestsHop, run_sync
+from requests_connection_manager.core import Core
+from requests_connection_manager.pipeline import run_pipeline
 
 # Never reached: what is measured is the limiter, not the wait for it.
 _HUGE = 10**9
@@ -87,3 +90,23 @@ def canned_session() -> requests.Session:
     session = requests.Session()
     session.mount("http://", CannedAdapter())
     return session
+
+
+class AnsweredHop(RequestsHop):
+    """A hop that has its answer: what is left of it is the pipeline."""
+
+    def __init__(
+        self, core: Core, adapter: PipelineAdapter, request: requests.PreparedRequest
+    ) -> None:
+        call = core.begin(request.url or "", {}, core.clock.monotonic())
+        super().__init__(core, adapter, call, request, None, {})
+        self._response = CannedAdapter().send(request)
+
+    async def send(self) -> requests.Response:
+        return self._response
+
+    def run(self) -> requests.Response:
+        """Run the pipeline once."""
+        # A call has one hop or a few; this one has thousands.
+        self.call.attempts.clear()
+        return run_sync(run_pipeline(self))

@@ -13,6 +13,7 @@ import sys
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import requests.sessions
+import requests.utils
 from requests.utils import NETRC_FILES
 
 _MAX_HOSTS = 1024
@@ -90,6 +91,8 @@ class _Memory:
         )
 
     def proxies(self, url: str, no_proxy: Optional[str]) -> Mapping[str, str]:
+        if self._proxies_function is not requests.utils.get_environ_proxies:
+            return self._proxies_function(url, no_proxy=no_proxy) or _NOTHING
         key = (_host_part(url), no_proxy)
         known = self._proxies.get(key)
         if known is None:
@@ -100,6 +103,9 @@ class _Memory:
         return known
 
     def netrc_auth(self, url: str) -> Optional[Tuple[str, str]]:
+        if self._netrc_function is not requests.utils.get_netrc_auth:
+            theirs: Optional[Tuple[str, str]] = self._netrc_function(url)
+            return theirs  # somebody's own function, which need not look at files
         state = tuple(map(_file_state, self._netrc_paths))
         if not any(state):
             return None

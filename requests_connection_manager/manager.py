@@ -13,6 +13,7 @@ import weakref
 from collections import OrderedDict
 from datetime import timedelta
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -305,6 +306,32 @@ class ConnectionManager(Management, PreparingSession):
         if isinstance(url, bytes):
             url = url.decode("utf-8")
         return self._run_hooks(RequestContext(method, url, **kwargs), self._perform)
+
+    if TYPE_CHECKING:
+        # At run time these are Session's own, which test doubles patch; what they hand on to
+        # request() includes the settings of a call.
+        def get(self, url: Any, params: Any = None, **kwargs: Any) -> requests.Response:
+            """Send a ``GET`` request; see :meth:`request`."""
+
+        def options(self, url: Any, **kwargs: Any) -> requests.Response:
+            """Send an ``OPTIONS`` request; see :meth:`request`."""
+
+        def head(self, url: Any, **kwargs: Any) -> requests.Response:
+            """Send a ``HEAD`` request; see :meth:`request`."""
+
+        def post(
+            self, url: Any, data: Any = None, json: Any = None, **kwargs: Any
+        ) -> requests.Response:
+            """Send a ``POST`` request; see :meth:`request`."""
+
+        def put(self, url: Any, data: Any = None, **kwargs: Any) -> requests.Response:
+            """Send a ``PUT`` request; see :meth:`request`."""
+
+        def patch(self, url: Any, data: Any = None, **kwargs: Any) -> requests.Response:
+            """Send a ``PATCH`` request; see :meth:`request`."""
+
+        def delete(self, url: Any, **kwargs: Any) -> requests.Response:
+            """Send a ``DELETE`` request; see :meth:`request`."""
 
     def _perform(self, context: RequestContext, began: float) -> requests.Response:
         """Do what ``requests.Session.request`` does, as one call of ours."""

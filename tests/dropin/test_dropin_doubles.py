@@ -207,17 +207,17 @@ def test_vcrpy_records_and_plays_back(tmp_path: Path) -> None:
     with FaultServer() as server:
         server.route("/flaky", reply(503), reply(200, json={"id": 7}))
         url = server.url("/flaky")
-        with ConnectionManager(clock=VirtualClock()) as manager:
-            with vcr.use_cassette(cassette) as recorded:
-                assert manager.get(url).json() == {"id": 7}
-                assert len(recorded) == 2
+        recorded = vcr.use_cassette(cassette)
+        with ConnectionManager(clock=VirtualClock()) as manager, recorded as tape:
+            assert manager.get(url).json() == {"id": 7}
+            assert len(tape) == 2
         assert server.count() == 2
-        with ConnectionManager(clock=VirtualClock()) as manager:
-            with vcr.use_cassette(cassette, record_mode="none") as played:
-                response = manager.get(url)
-                assert response.json() == {"id": 7}
-                assert played.play_count == 2
-            assert statuses(response) == [503, 200]
+        played = vcr.use_cassette(cassette, record_mode="none")
+        with ConnectionManager(clock=VirtualClock()) as manager, played as tape:
+            response = manager.get(url)
+            assert response.json() == {"id": 7}
+            assert tape.play_count == 2
+        assert statuses(response) == [503, 200]
         assert server.count() == 2
 
 

@@ -91,9 +91,7 @@ async def test_redirects_are_followed_when_asked_for(
     assert (await manager.get(server.url("/a"))).url == server.url("/")
 
 
-async def test_a_body_can_be_streamed(
-    server: FaultServer, manager: AsyncConnectionManager
-) -> None:
+async def test_a_body_can_be_streamed(server: FaultServer, manager: AsyncConnectionManager) -> None:
     server.route("/stream", slow_body([b"one\n", b"two\n"], 0))
     async with manager.stream("GET", server.url("/stream")) as response:
         assert [line async for line in response.aiter_lines()] == ["one", "two"]

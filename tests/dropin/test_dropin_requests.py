@@ -299,9 +299,7 @@ def digest_route(realm: str, password: str) -> Any:
         fields = {name: value.strip('"') for name, value in fields.items()}
         first = md5(f"user:{realm}:{password}")
         second = md5(f"{received.method}:{fields['uri']}")
-        wanted = md5(
-            f"{first}:abc:{fields['nc']}:{fields['cnonce']}:{fields['qop']}:{second}"
-        )
+        wanted = md5(f"{first}:abc:{fields['nc']}:{fields['cnonce']}:{fields['qop']}:{second}")
         return reply(200 if fields["response"] == wanted else 403, body=received.body)
 
     return answer

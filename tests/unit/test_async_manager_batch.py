@@ -6,6 +6,8 @@ import threading
 from typing import Any, Iterator, List
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import pytest
 
@@ -114,9 +116,7 @@ async def test_hooks_and_fallbacks_work_for_each_item(server: FaultServer) -> No
     with dead_origin() as dead:
         async with AsyncConnectionManager(max_retries=0) as manager:
             manager.register_error_hook(recover)
-            results = await manager.batch_request(
-                [("GET", dead, {}), ("GET", server.url("/"), {})]
-            )
+            results = await manager.batch_request([("GET", dead, {}), ("GET", server.url("/"), {})])
     assert results[0] is fallback
     assert isinstance(results[1], httpx.Response)
 
@@ -157,9 +157,10 @@ async def test_a_cancelled_batch_leaves_nothing_behind(server: FaultServer) -> N
 async def test_a_cancelled_probe_neither_opens_nor_closes_the_circuit() -> None:
     clock = VirtualClock()
     with FaultServer() as server:
-        hang = threading.Event()
+        entered, hang = threading.Event(), threading.Event()
 
         def hanging(received: Received) -> Reply:
+            entered.set()
             hang.wait(30)
             return reply(200)
 
@@ -171,8 +172,7 @@ async def test_a_cancelled_probe_neither_opens_nor_closes_the_circuit() -> None:
             clock.advance(60)
             async with anyio.create_task_group() as group:
                 group.start_soon(manager.get, server.url("/"))
-                while server.count() < 2:
-                    await anyio.sleep(0.001)
+                assert await anyio.to_thread.run_sync(entered.wait, 30)
                 assert manager.get_stats()["circuit_breaker_state"] == "half-open"
                 group.cancel_scope.cancel()
             hang.set()

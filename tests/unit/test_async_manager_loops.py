@@ -9,12 +9,12 @@ import threading
 from typing import Any, Iterator, List
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 
 from requests_connection_manager import AsyncConnectionManager
 from requests_connection_manager.testing import FaultServer, echo, reply
-
 
 # Sockets of a loop that is gone can't be closed any more; asyncio says so, as it does for httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed.*:ResourceWarning")
@@ -69,7 +69,10 @@ def test_a_batch_on_each_of_several_loops(server: FaultServer) -> None:
 
 def test_settings_survive_the_change_of_loops(server: FaultServer) -> None:
     manager = AsyncConnectionManager(
-        api_key="k", headers={"X-Mine": "1"}, base_url=server.origin, circuit_breaker_failure_threshold=2
+        api_key="k",
+        headers={"X-Mine": "1"},
+        base_url=server.origin,
+        circuit_breaker_failure_threshold=2,
     )
     server.route("/down", reply(500))
 
@@ -141,9 +144,10 @@ def test_many_tasks_share_one_manager(server: FaultServer, backend: str) -> None
 
 
 def test_tls_settings_can_change_while_requests_are_under_way(server: FaultServer) -> None:
-    release = threading.Event()
+    entered, release = threading.Event(), threading.Event()
 
     def slow(received: Any) -> Any:
+        entered.set()
         release.wait(30)
         return reply(200, body="old connection")
 
@@ -158,8 +162,7 @@ def test_tls_settings_can_change_while_requests_are_under_way(server: FaultServe
                     texts.append((await manager.get(server.url("/slow"))).text)
 
                 group.start_soon(call)
-                while not server.count("/slow"):
-                    await anyio.sleep(0.001)
+                assert await anyio.to_thread.run_sync(entered.wait, 30)
                 manager.set_ssl_context(ssl.create_default_context())
                 assert (await manager.get(server.url("/"))).status_code == 200
                 release.set()

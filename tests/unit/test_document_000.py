@@ -61,7 +61,7 @@ BATCH = (("requests_data", NOTHING), ("max_workers", 5), ("return_exceptions", T
 # Methods of both managers: name -> its parameters in order, with their defaults.
 METHODS: Dict[str, Tuple[Tuple[str, Any], ...]] = {
     "request": (("method", NOTHING), ("url", NOTHING)),
-    **{verb: (("url", NOTHING),) for verb in VERBS},
+    **dict.fromkeys(VERBS, (("url", NOTHING),)),
     "batch_request": BATCH,
     "add_endpoint_config": (("pattern", NOTHING), ("config", NOTHING)),
     "remove_endpoint_config": (("pattern", NOTHING),),

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 import pytest
 import requests.sessions
@@ -26,14 +26,13 @@ def bundle(environment: Environment) -> Optional[str]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in PROXY_NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    yield
 
 
 def test_proxies_are_what_requests_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,3 +191,20 @@ def test_threads_see_a_change_and_never_a_mixture(monkeypatch: pytest.MonkeyPatc
         thread.join()
     assert wrong == []
     assert proxies(environment, "http://api.test/")["http"] == "http://proxy.test:49"
+
+
+def test_a_function_that_somebody_put_in_place_is_asked_every_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment, asked = Environment(), []
+
+    def netrc(url: str) -> Any:
+        asked.append(url)
+        return "user", f"password {len(asked)}"
+
+    monkeypatch.setattr("requests.sessions.get_netrc_auth", netrc)
+    assert environment.netrc_auth("http://api.test/") == ("user", "password 1")
+    assert environment.netrc_auth("http://api.test/") == ("user", "password 2")
+    monkeypatch.setattr("requests.sessions.get_environ_proxies", lambda url, no_proxy: {"a": url})
+    assert proxies(environment, "http://one.test/") == {"a": "http://one.test/"}
+    assert proxies(environment, "http://one.test/two") == {"a": "http://one.test/two"}

@@ -131,7 +131,7 @@ def test_a_listener_must_be_callable(listener: Any) -> None:
 
 @pytest.mark.parametrize("manager", [ConnectionManager, AsyncConnectionManager])
 def test_a_type_of_event_must_be_one(manager: Any) -> None:
-    with pytest.raises(TypeError, match="must be .*event.*not 'AttemptFinished'"):
+    with pytest.raises(TypeError, match=r"must be .*event.*not 'AttemptFinished'"):
         manager().add_listener(print, "AttemptFinished")
 
 

@@ -170,7 +170,7 @@ def run(code: str, *options: str) -> str:
         [sys.executable, *options, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        universal_newlines=True,
+        text=True,
         check=False,
         timeout=60,
     )

@@ -46,16 +46,18 @@ def test_results_come_in_input_order(server: FaultServer) -> None:
     assert [one.text for one in results] == [str(number) for number in range(60)]
 
 
-@pytest.mark.parametrize(
-    "shape", [iter, tuple, list, lambda items: (item for item in items)]
-)
+@pytest.mark.parametrize("shape", [iter, tuple, list, lambda items: (item for item in items)])
 def test_any_iterable_is_taken(server: FaultServer, shape: Any) -> None:
     with ConnectionManager() as manager:
         assert len(manager.batch_request(shape(calls(server, 3)))) == 3
 
 
 def test_the_short_and_the_list_forms_of_an_item_are_taken(server: FaultServer) -> None:
-    items: Any = [("GET", server.url("/")), ["GET", server.url("/"), {}], ("GET", server.url("/"), None)]
+    items: Any = [
+        ("GET", server.url("/")),
+        ["GET", server.url("/"), {}],
+        ("GET", server.url("/"), None),
+    ]
     with ConnectionManager() as manager:
         assert all(one.ok for one in manager.batch_request(items))
 
@@ -239,9 +241,8 @@ INTERRUPTED = """
 def test_an_interrupt_ends_the_batch_and_its_sockets(others: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(INTERRUPTED) % others],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         timeout=30,
         check=False,
     )
@@ -252,5 +253,3 @@ def test_an_interrupt_ends_the_batch_and_its_sockets(others: str) -> None:
     failures = 0 if "busy" not in others else 1
     assert int(lines[3].split()[0]) <= 2 * failures
     assert lines[3].split()[1] == "closed"
-
-

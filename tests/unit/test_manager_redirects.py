@@ -204,18 +204,14 @@ def by_hand_copied(
     return manager.send(following(first).copy())
 
 
-def step_by_step(
-    manager: ConnectionManager, url: str, kwargs: Dict[str, Any]
-) -> requests.Response:
+def step_by_step(manager: ConnectionManager, url: str, kwargs: Dict[str, Any]) -> requests.Response:
     response = manager.get(url.replace("/start", "/middle"), allow_redirects=False, **kwargs)
     while response.is_redirect:
         response = manager.send(following(response), allow_redirects=False)
     return response
 
 
-def half_by_hand(
-    manager: ConnectionManager, url: str, kwargs: Dict[str, Any]
-) -> requests.Response:
+def half_by_hand(manager: ConnectionManager, url: str, kwargs: Dict[str, Any]) -> requests.Response:
     first = manager.get(url.replace("/start", "/middle"), allow_redirects=False, **kwargs)
     return manager.send(following(first), allow_redirects=True)
 

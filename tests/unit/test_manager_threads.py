@@ -49,7 +49,7 @@ def crowd(work: Callable[[int], None], count: int = THREADS) -> List[BaseExcepti
 
 
 def test_counts_are_not_lost_while_settings_change(server: FaultServer) -> None:
-    seen: "Counter[str]" = Counter()
+    seen: Counter[str] = Counter()
     lock = threading.Lock()
 
     def listener(event: AttemptFinished) -> None:
@@ -114,8 +114,7 @@ def test_a_request_sees_one_consistent_set_of_credentials(server: FaultServer) -
         pairs: List[Any] = []
 
         def work(number: int) -> None:
-            for _ in range(CALLS):
-                pairs.append(manager.get(server.url("/who")).json())
+            pairs.extend(manager.get(server.url("/who")).json() for _ in range(CALLS))
 
         failures = crowd(work, 8)
         stop.set()

@@ -68,7 +68,7 @@ def test_plain_hooks_are_taken_by_both(hook: Any) -> None:
 @pytest.mark.parametrize("hook", COROUTINES)
 def test_coroutine_hooks_are_refused_by_the_sync_side_only(hook: Any) -> None:
     assert is_coroutine_hook(hook)
-    with pytest.raises(TypeError, match="coroutine function.*AsyncConnectionManager"):
+    with pytest.raises(TypeError, match=r"coroutine function.*AsyncConnectionManager"):
         PluginManager().register_hook(HookType.PRE_REQUEST, hook)
     AsyncPluginManager(in_thread).register_hook(HookType.PRE_REQUEST, hook)
     with pytest.raises(TypeError, match="blocking=True is"):

@@ -107,9 +107,9 @@ class Watcher:
 
 
 @pytest.fixture
-def watcher(caplog: pytest.LogCaptureFixture) -> Iterator[Watcher]:
+def watcher(caplog: pytest.LogCaptureFixture) -> Watcher:
     caplog.set_level(logging.DEBUG, LOGGER)
-    yield Watcher(caplog)
+    return Watcher(caplog)
 
 
 @pytest.fixture

@@ -116,13 +116,12 @@ def test_a_value_out_of_range_is_a_value_error_that_names_it(name: str, value: A
         assert not value or value == ("a:b", "p") or repr(value) not in shown
 
 
-@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("name", [name for name in SECRETS if name != "headers"])
 def test_a_refused_secret_is_not_quoted(name: str) -> None:
-    for value in (["s3cret-value"], ("s3cret-value",), b"s3cret-value", {"s3cret-value"}):
-        try:
+    for value in (["s3cret-value"], b"s3cret-value", {"s3cret-value"}):
+        with pytest.raises((TypeError, ValueError)) as caught:
             check_settings({name: value}, level_of(name), "manager")
-        except (TypeError, ValueError) as exc:
-            assert "s3cret-value" not in str(exc)
+        assert "s3cret-value" not in str(caught.value)
 
 
 def test_an_endpoints_message_names_the_pattern() -> None:

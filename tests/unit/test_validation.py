@@ -430,5 +430,3 @@ def test_everything_at_once_is_taken() -> None:
         "backoff_jitter": 0,
     }
     assert ConnectionManager(**given).get_stats()["circuit_breaker_state"] == "disabled"
-
-
