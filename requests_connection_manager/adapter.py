@@ -206,8 +206,9 @@ class PipelineAdapter(HTTPAdapter):
         if self.wraps is not None:
             response = self.wraps.send(request, **kwargs)
         else:
-            # Looked up on the class at call time: test doubles patch HTTPAdapter.send there.
-            response = HTTPAdapter.send(self._inner(), request, **kwargs)
+            # Looked up on the class at call time: test doubles patch HTTPAdapter.send there, some
+            # with a mock that binds no instance.
+            response = super(PipelineAdapter, self._inner()).send(request, **kwargs)
         if getattr(response, "connection", None) is not None:
             # Digest authentication re-sends through it, which is a hop of its own.
             response.connection = self

@@ -104,7 +104,7 @@ def test_a_bound_method_can_be_unregistered() -> None:
     plugins, owner = PluginManager(), Owner()
     plugins.register_hook(HookType.ERROR_HANDLER, owner.hook)
     plugins.unregister_hook(HookType.ERROR_HANDLER, owner.hook)
-    assert plugins.empty
+    assert plugins.hooks(HookType.ERROR_HANDLER) == ()
 
 
 def test_unregistering_what_is_not_there_is_an_error() -> None:

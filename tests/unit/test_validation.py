@@ -363,7 +363,7 @@ CHANGES: List[Tuple[Callable[[Any], Any], Any, Tuple[str, ...]]] = [
 @pytest.mark.parametrize("manager", MANAGERS)
 def test_a_change_is_refused_and_changes_nothing(manager: Any, case: int) -> None:
     change, error, parts = CHANGES[case]
-    instance = manager(ssl_context=None)
+    instance = manager(ssl_context=CONTEXT)
     before = instance.get_stats()
     with pytest.raises(error) as caught:
         change(instance)
