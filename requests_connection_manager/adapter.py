@@ -214,12 +214,12 @@ class PipelineAdapter(HTTPAdapter):
             response.connection = self
         return response
 
-    def _inner(self) -> HTTPAdapter:
+    def _inner(self) -> PipelineAdapter:
         """Return an adapter that shares everything with this one and never retries.
 
         ``copy.copy`` would go through ``__setstate__``, which builds new pools.
         """
-        inner: HTTPAdapter = self.__class__.__new__(self.__class__)
+        inner: PipelineAdapter = self.__class__.__new__(self.__class__)
         inner.__dict__.update(self.__dict__)
         inner.max_retries = _ONCE
         return inner

@@ -1,16 +1,17 @@
 """Public type aliases and protocols.
 
-Holds names that signatures are written in. Must not import an HTTP library at run time: the
-aliases name ``requests.Response`` and ``httpx.Response`` for type checkers only.
+Holds names that signatures are written in. ``httpx.Response`` is named for type checkers only, so
+that httpx is not imported; requests is, since Python 3.8 can't resolve a name inside an alias.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Dict, List, Protocol, Tuple, Union
 
+import requests
+
 if TYPE_CHECKING:
     import httpx
-    import requests
 
 EndpointConfig = Dict[str, Any]
 """Settings of one endpoint pattern, as given to ``add_endpoint_config``."""
@@ -18,7 +19,7 @@ EndpointConfig = Dict[str, Any]
 RequestData = Tuple[str, str, Dict[str, Any]]
 """One call of a batch: ``(method, url, kwargs)``."""
 
-BatchResults = List[Union["requests.Response", Exception]]
+BatchResults = List[Union[requests.Response, Exception]]
 """What ``ConnectionManager.batch_request`` returns, in input order."""
 
 AsyncBatchResults = List[Union["httpx.Response", Exception]]
