@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import ssl
+import threading
 import weakref
 from collections import OrderedDict
 from datetime import timedelta
@@ -606,6 +607,9 @@ _alive: weakref.WeakSet[ConnectionManager] = weakref.WeakSet()
 def _renew_pools() -> None:
     """Leave the sockets to the parent process; two processes can't share a connection."""
     for manager in list(_alive):
+        if hasattr(manager.cookies, "_cookies_lock"):
+            # Another thread may have held it when the process forked; each response takes it.
+            manager.cookies._cookies_lock = threading.RLock()
         for adapter in manager.adapters.values():
             if isinstance(adapter, PipelineAdapter):
                 adapter.renew_pools()

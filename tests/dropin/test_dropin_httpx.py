@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from typing import Any, AsyncIterator, Iterator, List
 
+import anyio
 import httpx
 import pytest
 
@@ -400,3 +401,33 @@ async def test_raise_for_status_works_as_ever(
     with pytest.raises(httpx.HTTPStatusError):
         response.raise_for_status()
     assert response.elapsed.total_seconds() >= 0
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_error_whose_causes_run_in_a_circle(backend: str) -> None:
+    origin = httpx.ConnectError("refused")
+    origin.__cause__ = ValueError("caused by")
+    origin.__cause__.__cause__ = origin
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise origin
+
+    async def main() -> None:
+        transport = httpx.MockTransport(answer)
+        async with AsyncConnectionManager(transport=transport, max_retries=0) as manager:
+            with pytest.raises(httpx.ConnectError) as caught:
+                await manager.get("http://api.test/")
+            assert caught.value is origin
+
+    anyio.run(main, backend=backend)
+
+
+def test_a_response_is_equal_to_what_a_double_made() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, extensions={})
+
+    async def main() -> httpx.Response:
+        async with AsyncConnectionManager(transport=httpx.MockTransport(answer)) as manager:
+            return await manager.get("http://api.test/")
+
+    assert anyio.run(main).extensions == {}

@@ -81,6 +81,12 @@ def test_the_child_uses_connections_of_its_own() -> None:
         "manager.core.registry._lock",
         "watchdog._condition",
         "_abort_lock",
+        "manager.cookies._cookies_lock",
+        "scope.breaker._lock",
+        "scope.breaker._breaker._lock",
+        "scope.limiter._lock",
+        "scope.limiter._window.lock",
+        "scope.budget._lock",
     ],
 )
 def test_a_lock_that_another_thread_held_does_not_stop_the_child(held: str) -> None:
@@ -91,6 +97,7 @@ def test_a_lock_that_another_thread_held_does_not_stop_the_child(held: str) -> N
         _abort_lock = _wire._abort_lock
         manager = ConnectionManager(rate_limit_requests=50)
         manager.get(server.url("/"), total_timeout=20)
+        scope = manager.core.registry.scopes()[0]
         locked, leave = threading.Event(), threading.Event()
 
         def hold():
@@ -124,6 +131,9 @@ def test_a_fork_in_the_midst_of_requests() -> None:
     out = run(
         """
         manager = ConnectionManager(rate_limit_requests=None, pool_maxsize=4)
+        # What is imported at the first request must be there: CPython's import locks of another
+        # thread stay locked in a child.
+        manager.get(server.url("/"))
         stop = threading.Event()
 
         def keep_busy():
