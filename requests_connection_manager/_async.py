@@ -7,7 +7,17 @@ Holds :class:`HttpxHop`, which sends, waits and reads on asyncio or trio. Knows 
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Dict, List, Mapping, Optional, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    AsyncIterator,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    TypeVar,
+)
 
 import anyio
 import anyio.to_thread

@@ -26,7 +26,6 @@ from typing import (
 )
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 
 from . import defaults
@@ -42,8 +41,9 @@ from .pipeline import run_pipeline
 from .plugins import AsyncPluginManager, ErrorContext, HookType, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
 from .redirects import sensitive_names, without_added_secrets
+from .renewal import RenewableClient
 from .settings import UNSET
-from .transport import USE_CLIENT_DEFAULT, UseClientDefault, hx, is_unused, quicken, tls_context
+from .transport import USE_CLIENT_DEFAULT, UseClientDefault, hx
 from .types import AsyncBatchResults, Clock, RequestData
 
 _BUILD_NAMES = (
@@ -74,7 +74,7 @@ async def _run_in_thread(hook: Callable[[Any], Any], context: Any) -> Any:
     return await anyio.to_thread.run_sync(hook, context, limiter=_hook_threads.get())
 
 
-class AsyncConnectionManager(Management, hx.AsyncClient):
+class AsyncConnectionManager(Management, RenewableClient):
     """An ``httpx.AsyncClient`` with retries, rate limit, circuit breaker, deadline and hooks.
 
     Everything that works with a client works with it, on asyncio and on trio. Takes the parameters
@@ -165,10 +165,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         self._core = build_core(
             given, endpoint_configs, AsyncPluginManager(_run_in_thread), clock, max_scopes
         )
-        self._tls: Dict[str, Any] = {"verify": verify, "cert": cert, "ssl_context": ssl_context}
-        self._builders: Dict[int, Callable[..., hx.AsyncBaseTransport]] = {}
-        self._retired: List[hx.AsyncBaseTransport] = []
-        self._loop: Any = None
+        self._remember_tls(verify, cert, ssl_context)
         super().__init__(
             auth=auth,
             params=params,
@@ -195,87 +192,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
         """The settings, live state and events; shared with the hops."""
         return self._core
 
-    # -- transports: httpx builds them; how is remembered, to build them anew
-
-    def _tls_context(self, trust_env: bool) -> Any:
-        context = self._tls["ssl_context"]
-        if context is not None:
-            return context
-        return tls_context(self._tls["verify"], self._tls["cert"], trust_env)
-
-    def _init_transport(self, **kwargs: Any) -> hx.AsyncBaseTransport:  # type: ignore[override]
-        # Reason of the ignore: the keywords are passed through as httpx's own constructor has them.
-        build = super()._init_transport
-        transport = build(**kwargs)
-        if kwargs.get("transport") is not None:
-            return transport
-        self._builders[id(transport)] = lambda **new: quicken(build(**{**kwargs, **new}))
-        return quicken(transport)
-
-    def _init_proxy_transport(  # type: ignore[override]  # as above
-        self, proxy: Any, **kwargs: Any
-    ) -> hx.AsyncBaseTransport:
-        build = super()._init_proxy_transport
-        transport = build(proxy, **kwargs)
-        self._builders[id(transport)] = lambda **new: quicken(build(proxy, **{**kwargs, **new}))
-        return quicken(transport)
-
-    def _renew_transports(self, **changes: Any) -> None:
-        """Build those transports anew that httpx built; the old ones finish what they do."""
-        old = [self._transport, *self._mounts.values()]
-        renewed: Dict[int, hx.AsyncBaseTransport] = {}
-        for transport in old:
-            builder = self._builders.pop(id(transport), None)
-            if builder is not None and transport is not None:
-                new = renewed[id(transport)] = builder(**changes)
-                # super(): the builder calls httpx's own method, which registers nothing.
-                self._builders[id(new)] = _rebuilding(builder, changes)
-                self._retired.append(transport)
-        self._transport = renewed.get(id(self._transport), self._transport)
-        self._mounts = {pattern: renewed.get(id(one), one) for pattern, one in self._mounts.items()}
-
-    async def _close_retired(self, all_of_them: bool = False) -> None:
-        for transport in list(self._retired):
-            if all_of_them or is_unused(transport):
-                self._retired.remove(transport)
-                await transport.aclose()
-
-    def _follow_event_loop(self) -> None:
-        """Leave the connections of a loop that is gone: they can't be used on this one."""
-        loop = anyio.lowlevel.current_token()
-        if loop != self._loop:
-            if self._loop is not None:
-                self._renew_transports()
-                self._retired.clear()
-            self._loop = loop
-
-    def set_ssl_verification(self, verify: Union[bool, str]) -> None:
-        """Verify TLS certificates, or not, or against the CA bundle at a path.
-
-        New connections use it; those in use finish as they are.
-        """
-        check_tls(verify, None, self._tls["ssl_context"])
-        self._change_tls(verify=verify)
-
-    def set_client_certificate(self, cert: Union[str, Tuple[str, str]]) -> None:
-        """Present a client certificate: a file, or ``(certificate, key)`` files."""
-        check_tls(True, cert, self._tls["ssl_context"])
-        self._change_tls(cert=cert)
-
-    def set_ssl_context(self, ssl_context: Any) -> None:
-        """Use an ``ssl.SSLContext`` as it is for new connections; ``None``: none of your own."""
-        check_tls(self._tls["verify"], self._tls["cert"], ssl_context)
-        self._change_tls(ssl_context=ssl_context)
-
-    def _change_tls(self, **changes: Any) -> None:
-        before = self._tls
-        self._tls = {**before, **changes}
-        try:
-            context = self._tls_context(self._trust_env)
-        except BaseException:
-            self._tls = before
-            raise
-        self._renew_transports(verify=context)
+    # -- settings
 
     def _change_settings(self, given: Dict[str, Any]) -> None:
         super()._change_settings(given)
@@ -356,7 +273,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
                 warnings.warn(_COOKIES, DeprecationWarning, stacklevel=2)
             # A URL object keeps what its text would lose; a hook that edits it gives text.
             target = url if context.url == text else context.url
-            auth = kwargs.pop("auth", USE_CLIENT_DEFAULT)
+            auth = _auth_of_call(kwargs)
             follow = kwargs.pop("follow_redirects", USE_CLIENT_DEFAULT)
             given = kwargs.get("timeout", USE_CLIENT_DEFAULT)
             check_timeout(given)
@@ -433,9 +350,7 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
     async def _as_call(
         self, call: Call, request: hx.Request, stream: bool, auth: Any, follow_redirects: Any
     ) -> hx.Response:
-        self._follow_event_loop()
-        if self._retired:
-            await self._close_retired()
+        await self.renew_if_needed()
         call.sent = True
         call.stream = stream
         trace = request.extensions.get("trace")
@@ -580,31 +495,11 @@ class AsyncConnectionManager(Management, hx.AsyncClient):
             _hook_threads.reset(token)
         return results
 
-    # -- the end
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        self._follow_event_loop()
-        await super().aclose()
-        await self._close_retired(all_of_them=True)
-
-    async def close(self) -> None:
-        """Close all connections; the same as :meth:`aclose`."""
-        await self.aclose()
-
-    async def __aexit__(self, *args: Any) -> None:
-        await super().__aexit__(*args)
-        await self._close_retired(all_of_them=True)
-
 
 _COOKIES = (
     "Setting per-request cookies=<...> is being deprecated, because the expected behaviour on "
     "cookie persistence is ambiguous. Set cookies directly on the client instance instead."
 )
-
-
-def _rebuilding(builder: Callable[..., Any], before: Mapping[str, Any]) -> Callable[..., Any]:
-    return lambda **new: builder(**{**before, **new})
 
 
 def _limits(pool_connections: int, pool_maxsize: int) -> hx.Limits:
@@ -634,6 +529,14 @@ def check_timeout(timeout: Any) -> None:
             raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
         if not part >= 0:
             raise ValueError(f"timeout must be a number of seconds of at least 0, not {timeout!r}")
+
+
+def _auth_of_call(kwargs: Dict[str, Any]) -> Any:
+    """Take the auth of a call; its own ``Authorization`` header outranks the client's auth."""
+    auth = kwargs.pop("auth", USE_CLIENT_DEFAULT)
+    if isinstance(auth, UseClientDefault) and "authorization" in hx.Headers(kwargs.get("headers")):
+        return None
+    return auth
 
 
 def _explicit_names(headers: Any, auth: Any) -> Any:

@@ -41,7 +41,7 @@ LAYERS: Tuple[Tuple[str, ...], ...] = (
     ("pipeline",),
     ("_requests_errors", "_httpx_errors", "_wire", "network", "environment"),
     ("transport", "_redirect_request", "_deadline_body", "preparation"),
-    ("_sync", "_async"),
+    ("_sync", "_async", "renewal"),
     ("adapter", "batch", "management"),
     ("manager", "async_manager"),
     ("", "testing", "testing.clock", "testing.replies", "testing.server"),
