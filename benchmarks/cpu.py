@@ -103,7 +103,7 @@ def _paths(count: int) -> List[str]:
 
 def endpoints(scale: Scale) -> Iterator[Figure]:
     """Compare 10,000 endpoint patterns to one: the whole call, each to a URL not seen before."""
-    count = 10_000 if scale.rounds > 3 else 1_000
+    count = 10_000 if scale.full else 1_000
     layouts: Dict[str, _Patterns] = {
         "of other hosts": _hosts,
         "with wildcards": _wildcards,

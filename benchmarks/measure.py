@@ -17,17 +17,19 @@ from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 class Scale:
     """How much is measured.
 
+    :ivar full: as many patterns and batched calls as the targets name.
     :ivar rounds: turns of each of the two.
     :ivar calls: calls in a turn.
     :ivar stream_mib: MiB that are streamed.
     """
 
+    full: bool = True
     rounds: int = 15
     calls: int = 200
     stream_mib: int = 1024
 
 
-QUICK = Scale(rounds=3, calls=20, stream_mib=32)
+QUICK = Scale(full=False, rounds=3, calls=20, stream_mib=32)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _WORKERS = 20
 
 def batch(scale: Scale) -> Iterator[Figure]:
     """Compare 200 calls of 50 ms by 20 workers to the ideal 0.5 s."""
-    calls = 200 if scale.rounds > 3 else 40
+    calls = 200 if scale.full else 40
     rounds = max(2, scale.rounds // 3)
     ideal = calls * _CALL_SECONDS / _WORKERS
     with serving() as origin:

@@ -28,7 +28,6 @@ from .call import Call
 from .exceptions import ConnectionManagerError
 from .hop import Hop
 from .outcome import QUOTA_HEADERS, Outcome, Phase
-from .policies.auth import choose
 from .policies.deadline import tighter
 from .redaction import redact_url
 from .transport import (
@@ -77,7 +76,7 @@ class HttpxHop(Hop[hx.Response]):
         self._timeout = self._resolve_timeout()
         self._trace = ConnectionTrace(None)
         self._replayable = is_replayable(request.stream)
-        self.keyed = self._is_keyed()
+        self.keyed = self.needs_key(request.headers)
         self._refuse_spent_body()
 
     # -- the verbs of the pipeline
@@ -172,7 +171,7 @@ class HttpxHop(Hop[hx.Response]):
             )
             self.deliver(response)
         return _httpx_errors.build(
-            _httpx_errors.flavour(kind, outcome),
+            _httpx_errors.FLAVOURS.pick(kind, outcome),
             message,
             self.request,
             response=response,
@@ -196,13 +195,6 @@ class HttpxHop(Hop[hx.Response]):
         refine_timeout(base, overrides.get("connect_timeout"), overrides.get("read_timeout"))
         return base
 
-    def _is_keyed(self) -> bool:
-        name = self.settings.idempotency_key_header
-        if name is None:
-            return False
-        allowed = self.settings.allowed_methods
-        return name in self.request.headers or (allowed is not None and self.method not in allowed)
-
     def _prepared(self) -> hx.Request:
         """Return the request as it is sent: a copy, when something of ours has to be on it."""
         self._trace = ConnectionTrace(self.call.user_trace)
@@ -222,27 +214,17 @@ class HttpxHop(Hop[hx.Response]):
         return request
 
     def _with_credentials(self) -> hx.Request:
-        policy, call = self.scope.policy, self.call
-        manager = call.configuration.credentials
-        if manager is not None and self.scope.origin != call.first_origin:
-            manager = None
-        key_name = self.settings.idempotency_key_header
-        add_key = key_name is not None and self.keyed and key_name not in self.request.headers
-        own = policy.credentials is not None or bool(policy.headers) or policy.auth is not None
-        if manager is None and not add_key and not own:
+        added = self.additions(self.request.headers)
+        if added is None:
             return self.request
         request = copy_request(self.request)
-        headers, query = choose(manager, policy.credentials, request.headers, call.explicit, False)
-        request.headers.update(headers)
-        for name, value in policy.headers:
-            if name.lower() not in call.explicit:
-                request.headers[name] = value
-        if add_key and key_name is not None:
-            request.headers[key_name] = call.idempotency_key()
-        if query is not None:
-            request.url = hx.URL(with_query(str(request.url), *query))
-        if policy.auth is not None and call.redirecting and "authorization" not in call.explicit:
-            request = self._client.first_step_of_auth(request, policy.auth)
+        for name, value in added.headers:
+            request.headers[name] = value  # update() would join those of the same name
+        if added.query is not None:
+            request.url = hx.URL(with_query(str(request.url), *added.query))
+        # On the first hop it is the auth of the call, whose flow httpx runs.
+        if added.auth is not None and self.call.redirecting:
+            request = self._client.first_step_of_auth(request, added.auth)
         return request
 
     def _refuse_spent_body(self) -> None:

@@ -1,17 +1,17 @@
 """Our errors that are also httpx's errors.
 
 Holds one named class for each pair that is raised, so that each can be caught by either name and
-pickled, and :func:`flavour`, which picks it. Knows httpx and the exception tree only.
+pickled, and :data:`FLAVOURS`, the table to pick from. Knows httpx and the exception tree only.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple, Type
+from typing import Any, Type
 
 import httpx
 
 from . import exceptions as ours
-from .outcome import Outcome
+from .flavours import Flavours
 
 
 class HttpxMaxRetries(ours.MaxRetriesExceeded, httpx.TransportError):
@@ -84,41 +84,29 @@ class HttpxDeadlineExceeded(ours.DeadlineExceeded, httpx.TimeoutException):
     """The total timeout ran out."""
 
 
-# The most specific first.
-_BY_ERROR: Tuple[Tuple[Type[Exception], Type[ours.ConnectionManagerError]], ...] = (
-    (httpx.ConnectTimeout, HttpxMaxRetriesConnectTimeout),
-    (httpx.ReadTimeout, HttpxMaxRetriesReadTimeout),
-    (httpx.WriteTimeout, HttpxMaxRetriesWriteTimeout),
-    (httpx.PoolTimeout, HttpxMaxRetriesPoolTimeout),
-    (httpx.ConnectError, HttpxMaxRetriesConnect),
-    (httpx.ReadError, HttpxMaxRetriesRead),
-    (httpx.WriteError, HttpxMaxRetriesWrite),
-    (httpx.NetworkError, HttpxMaxRetriesNetwork),
-    (httpx.ProxyError, HttpxMaxRetriesProxy),
-    (httpx.RemoteProtocolError, HttpxMaxRetriesProtocol),
+FLAVOURS = Flavours(
+    refusals={
+        ours.CircuitBreakerOpen: HttpxCircuitBreakerOpen,
+        ours.RateLimitExceeded: HttpxRateLimitExceeded,
+        ours.DeadlineExceeded: HttpxDeadlineExceeded,
+    },
+    # The most specific first: a connect timeout is a connection error too.
+    by_error=(
+        (httpx.ConnectTimeout, HttpxMaxRetriesConnectTimeout),
+        (httpx.ReadTimeout, HttpxMaxRetriesReadTimeout),
+        (httpx.WriteTimeout, HttpxMaxRetriesWriteTimeout),
+        (httpx.PoolTimeout, HttpxMaxRetriesPoolTimeout),
+        (httpx.ConnectError, HttpxMaxRetriesConnect),
+        (httpx.ReadError, HttpxMaxRetriesRead),
+        (httpx.WriteError, HttpxMaxRetriesWrite),
+        (httpx.NetworkError, HttpxMaxRetriesNetwork),
+        (httpx.ProxyError, HttpxMaxRetriesProxy),
+        (httpx.RemoteProtocolError, HttpxMaxRetriesProtocol),
+    ),
+    status=HttpxMaxRetriesStatus,
+    throttled=HttpxMaxRetriesThrottled,
+    other=HttpxMaxRetries,
 )
-
-_REFUSALS: Dict[Type[ours.ConnectionManagerError], Type[ours.ConnectionManagerError]] = {
-    ours.CircuitBreakerOpen: HttpxCircuitBreakerOpen,
-    ours.RateLimitExceeded: HttpxRateLimitExceeded,
-    ours.DeadlineExceeded: HttpxDeadlineExceeded,
-}
-
-
-def flavour(
-    kind: Type[ours.ConnectionManagerError], outcome: Optional[Outcome]
-) -> Type[ours.ConnectionManagerError]:
-    """Return the class of ``kind`` that is also httpx's own for this outcome."""
-    if kind in _REFUSALS:
-        return _REFUSALS[kind]
-    if outcome is None:
-        return HttpxMaxRetries
-    if outcome.error is None:
-        return HttpxMaxRetriesThrottled if outcome.throttled else HttpxMaxRetriesStatus
-    for library, both in _BY_ERROR:
-        if isinstance(outcome.error, library):
-            return both
-    return HttpxMaxRetries
 
 
 def build(

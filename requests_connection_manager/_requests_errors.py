@@ -1,17 +1,15 @@
 """Our errors that are also requests' errors.
 
 Holds one named class for each pair that is raised, so that each can be caught by either name and
-pickled, and :func:`flavour`, which picks it. Knows requests and the exception tree only.
+pickled, and :data:`FLAVOURS`, the table to pick from. Knows requests and the exception tree only.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple, Type
-
 import requests
 
 from . import exceptions as ours
-from .outcome import Outcome
+from .flavours import Flavours
 
 
 class RequestsMaxRetries(ours.MaxRetriesExceeded, requests.RequestException):
@@ -84,34 +82,22 @@ class RequestsDeadlineExceeded(ours.DeadlineExceeded, requests.Timeout):
     """The total timeout ran out."""
 
 
-# The most specific first: ConnectTimeout is a ConnectionError too.
-_BY_ERROR: Tuple[Tuple[Type[Exception], Type[ours.ConnectionManagerError]], ...] = (
-    (requests.ConnectTimeout, RequestsMaxRetriesConnectTimeout),
-    (requests.exceptions.ProxyError, RequestsMaxRetriesProxy),
-    (requests.exceptions.SSLError, RequestsMaxRetriesSSL),
-    (requests.ReadTimeout, RequestsMaxRetriesReadTimeout),
-    (requests.exceptions.ChunkedEncodingError, RequestsMaxRetriesBody),
-    (requests.ConnectionError, RequestsMaxRetriesConnection),
+FLAVOURS = Flavours(
+    refusals={
+        ours.CircuitBreakerOpen: RequestsCircuitBreakerOpen,
+        ours.RateLimitExceeded: RequestsRateLimitExceeded,
+        ours.DeadlineExceeded: RequestsDeadlineExceeded,
+    },
+    # The most specific first: a connect timeout is a connection error too.
+    by_error=(
+        (requests.ConnectTimeout, RequestsMaxRetriesConnectTimeout),
+        (requests.exceptions.ProxyError, RequestsMaxRetriesProxy),
+        (requests.exceptions.SSLError, RequestsMaxRetriesSSL),
+        (requests.ReadTimeout, RequestsMaxRetriesReadTimeout),
+        (requests.exceptions.ChunkedEncodingError, RequestsMaxRetriesBody),
+        (requests.ConnectionError, RequestsMaxRetriesConnection),
+    ),
+    status=RequestsMaxRetriesStatus,
+    throttled=RequestsMaxRetriesThrottled,
+    other=RequestsMaxRetries,
 )
-
-_REFUSALS: Dict[Type[ours.ConnectionManagerError], Type[ours.ConnectionManagerError]] = {
-    ours.CircuitBreakerOpen: RequestsCircuitBreakerOpen,
-    ours.RateLimitExceeded: RequestsRateLimitExceeded,
-    ours.DeadlineExceeded: RequestsDeadlineExceeded,
-}
-
-
-def flavour(
-    kind: Type[ours.ConnectionManagerError], outcome: Optional[Outcome]
-) -> Type[ours.ConnectionManagerError]:
-    """Return the class of ``kind`` that is also requests' own for this outcome."""
-    if kind in _REFUSALS:
-        return _REFUSALS[kind]
-    if outcome is None:
-        return RequestsMaxRetries
-    if outcome.error is None:
-        return RequestsMaxRetriesThrottled if outcome.throttled else RequestsMaxRetriesStatus
-    for library, both in _BY_ERROR:
-        if isinstance(outcome.error, library):
-            return both
-    return RequestsMaxRetries

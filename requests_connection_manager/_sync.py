@@ -22,7 +22,6 @@ from .core import SystemClock
 from .exceptions import ConnectionManagerError
 from .hop import Hop
 from .outcome import QUOTA_HEADERS, Outcome, Phase
-from .policies.auth import choose
 from .policies.deadline import tighter
 from .preparation import copy_request
 from .redaction import redact_url
@@ -89,7 +88,7 @@ class RequestsHop(Hop[requests.Response]):
         self._position = _body_position(request)
         self._sends = 0
         self._answered = False
-        self.keyed = self._is_keyed()
+        self.keyed = self.needs_key(request.headers._store)
         self._refuse_spent_body()
 
     # -- the verbs of the pipeline
@@ -223,7 +222,7 @@ class RequestsHop(Hop[requests.Response]):
         response: Optional[requests.Response] = None,
         **details: Any,
     ) -> ConnectionManagerError:
-        cls = _requests_errors.flavour(kind, outcome)
+        cls = _requests_errors.FLAVOURS.pick(kind, outcome)
         if response is not None:
             details.update(
                 status_code=response.status_code, headers=response.headers, body=_text(response)
@@ -240,38 +239,17 @@ class RequestsHop(Hop[requests.Response]):
 
     # -- credentials
 
-    def _is_keyed(self) -> bool:
-        name = self.settings.idempotency_key_header
-        return name is not None and (name in self.request.headers or self._needs_key())
-
-    def _needs_key(self) -> bool:
-        allowed = self.settings.allowed_methods
-        return allowed is not None and self.method not in allowed
-
     def _with_credentials(self) -> requests.PreparedRequest:
         """Return the request as it is sent: a copy, when something of ours has to be on it."""
-        policy, call = self.scope.policy, self.call
-        manager = call.configuration.credentials
-        if manager is not None and self.scope.origin != call.first_origin:
-            manager = None
-        key_name = self.settings.idempotency_key_header
-        add_key = key_name is not None and self.keyed and key_name not in self.request.headers
-        if manager is None and not add_key and not _has_own(policy):
+        added = self.additions(self.request.headers._store)
+        if added is None:
             return self.request
         request = copy_request(self.request)
-        headers, query = choose(
-            manager, policy.credentials, request.headers._store, call.explicit, call.from_netrc
-        )
-        request.headers.update(headers)
-        for name, value in policy.headers:
-            if name.lower() not in call.explicit:
-                request.headers[name] = value
-        if add_key and key_name is not None:
-            request.headers[key_name] = call.idempotency_key()
-        if query is not None:
-            request.url = with_query(request.url or "", *query)
-        if policy.auth is not None and "authorization" not in call.explicit:
-            request.prepare_auth(policy.auth, request.url or "")
+        request.headers.update(added.headers)
+        if added.query is not None:
+            request.url = with_query(request.url or "", *added.query)
+        if added.auth is not None:
+            request.prepare_auth(added.auth, request.url or "")
         return request
 
     # -- the body
@@ -319,10 +297,6 @@ def _seekable(body: Any) -> bool:
         return False
     seekable = getattr(body, "seekable", None)
     return bool(seekable()) if callable(seekable) else True
-
-
-def _has_own(policy: Any) -> bool:
-    return policy.credentials is not None or policy.auth is not None or bool(policy.headers)
 
 
 def _text(response: requests.Response) -> Optional[str]:

@@ -52,6 +52,11 @@ class Policy:
     auth: Any = field(default=None, repr=False)
     headers: Tuple[Tuple[str, str], ...] = field(default=(), repr=False)
 
+    @property
+    def adds(self) -> bool:
+        """Whether the pattern puts something on its requests."""
+        return self.credentials is not None or self.auth is not None or bool(self.headers)
+
 
 class Configuration:
     """An immutable snapshot of a manager's settings, credentials and endpoint patterns.

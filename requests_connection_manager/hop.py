@@ -6,7 +6,18 @@ driver fills them in for its HTTP library; nothing here knows one.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Generic, Mapping, Optional, Type, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Container,
+    Generic,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+)
 
 from urllib3.util.retry import Retry as UrllibRetry
 
@@ -14,6 +25,7 @@ from .call import Call
 from .events import EventStream
 from .exceptions import ConnectionManagerError
 from .outcome import Outcome, Phase
+from .policies.auth import choose
 from .policies.circuit_breaker import CircuitBreaker
 from .policies.rate_limit import RateLimiter
 from .policies.retry_budget import RetryBudget
@@ -23,6 +35,14 @@ from .types import Clock
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class Additions(NamedTuple):
+    """Headers, a query parameter and an auth object to put on a copy of a request."""
+
+    headers: Tuple[Tuple[str, str], ...]
+    query: Optional[Tuple[str, str]]
+    auth: Any
 
 
 class Hop(Generic[R]):
@@ -53,6 +73,42 @@ class Hop(Generic[R]):
         on = settings.rate_limit_requests is not None or settings.rate_limiter is not None
         self.limiter = scope.limiter if on else None
         self.budget = scope.budget if settings.retry_budget is not None else None
+
+    def needs_key(self, present: Container[str]) -> bool:
+        """Tell whether the request carries, or is to be given, an idempotency key.
+
+        :param present: lower-case names of the headers that it has.
+        """
+        name = self.settings.idempotency_key_header
+        if name is None:
+            return False
+        allowed = self.settings.allowed_methods
+        return name.lower() in present or (allowed is not None and self.method not in allowed)
+
+    def additions(self, present: Container[str]) -> Optional[Additions]:
+        """Return what of ours has to be on the request; ``None``: nothing at all.
+
+        The manager's credentials go to the origin of the first hop only, an endpoint's to the
+        URLs of its pattern, whoever redirected there.
+
+        :param present: lower-case names of the headers that it has.
+        """
+        policy, call = self.scope.policy, self.call
+        manager = call.configuration.credentials
+        if manager is not None and self.scope.origin != call.first_origin:
+            manager = None
+        key = self.settings.idempotency_key_header if self.keyed else None
+        if key is not None and key.lower() in present:
+            key = None
+        if manager is None and key is None and not policy.adds:
+            return None
+        headers, query = choose(
+            manager, policy.credentials, present, call.explicit, call.from_netrc
+        )
+        own = tuple(pair for pair in policy.headers if pair[0].lower() not in call.explicit)
+        keys = () if key is None else ((key, call.idempotency_key()),)
+        auth = None if "authorization" in call.explicit else policy.auth
+        return Additions((*headers, *own, *keys), query, auth)
 
     async def send(self) -> R:
         """Send once, on a copy with credentials, within timeout and deadline."""

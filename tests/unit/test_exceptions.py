@@ -106,7 +106,7 @@ def failed(error: Exception) -> Outcome:
     ],
 )
 def test_retries_that_end_on_an_error_are_that_error_for_requests(library: Any) -> None:
-    cls = _requests_errors.flavour(MaxRetriesExceeded, failed(library("x")))
+    cls = _requests_errors.FLAVOURS.pick(MaxRetriesExceeded, failed(library("x")))
     assert issubclass(cls, library)
     assert issubclass(cls, MaxRetriesExceeded)
 
@@ -127,7 +127,7 @@ def test_retries_that_end_on_an_error_are_that_error_for_requests(library: Any) 
     ],
 )
 def test_retries_that_end_on_an_error_are_that_error_for_httpx(library: Any) -> None:
-    cls = _httpx_errors.flavour(MaxRetriesExceeded, failed(library("x")))
+    cls = _httpx_errors.FLAVOURS.pick(MaxRetriesExceeded, failed(library("x")))
     nearest = httpx.NetworkError if library is httpx.CloseError else library
     assert issubclass(cls, nearest)
     assert issubclass(cls, MaxRetriesExceeded)
@@ -138,8 +138,8 @@ def test_retries_that_end_on_an_error_are_that_error_for_httpx(library: Any) -> 
     [(_requests_errors, requests.HTTPError), (_httpx_errors, httpx.HTTPStatusError)],
 )
 def test_retries_that_end_on_a_status_are_an_http_error(module: Any, library: Any) -> None:
-    plain = module.flavour(MaxRetriesExceeded, Outcome(status=503))
-    throttled = module.flavour(MaxRetriesExceeded, Outcome(status=429))
+    plain = module.FLAVOURS.pick(MaxRetriesExceeded, Outcome(status=503))
+    throttled = module.FLAVOURS.pick(MaxRetriesExceeded, Outcome(status=429))
     for cls in (plain, throttled):
         assert issubclass(cls, library)
         assert issubclass(cls, HTTPError)
@@ -150,7 +150,7 @@ def test_retries_that_end_on_a_status_are_an_http_error(module: Any, library: An
 
 
 def test_retries_on_a_status_are_requests_retry_error() -> None:
-    cls = _requests_errors.flavour(MaxRetriesExceeded, Outcome(status=503))
+    cls = _requests_errors.FLAVOURS.pick(MaxRetriesExceeded, Outcome(status=503))
     assert issubclass(cls, requests.exceptions.RetryError)
 
 
@@ -164,7 +164,7 @@ def test_retries_on_a_status_are_requests_retry_error() -> None:
 )
 def test_refusals_are_the_libraries_errors_too(kind: Any, sync_base: Any, async_base: Any) -> None:
     for module, base in ((_requests_errors, sync_base), (_httpx_errors, async_base)):
-        cls = module.flavour(kind, None)
+        cls = module.FLAVOURS.pick(kind, None)
         assert issubclass(cls, kind)
         assert issubclass(cls, base)
 
@@ -172,7 +172,7 @@ def test_refusals_are_the_libraries_errors_too(kind: Any, sync_base: Any, async_
 @pytest.mark.parametrize("module", [_requests_errors, _httpx_errors])
 def test_an_outcome_of_no_kind_has_a_class_too(module: Any) -> None:
     for outcome in (None, failed(ValueError("x"))):
-        assert issubclass(module.flavour(MaxRetriesExceeded, outcome), MaxRetriesExceeded)
+        assert issubclass(module.FLAVOURS.pick(MaxRetriesExceeded, outcome), MaxRetriesExceeded)
 
 
 def test_httpx_reaches_the_request_through_its_own_property() -> None:

@@ -20,7 +20,7 @@ PACKAGE = "requests_connection_manager"
 LAYERS: Tuple[Tuple[str, ...], ...] = (
     ("_lazy_regex",),
     ("exceptions", "defaults", "types", "outcome", "redaction", "url_query"),
-    ("utils", "patterns"),
+    ("utils", "patterns", "flavours"),
     (
         "policies",
         "policies._checks",
