@@ -83,6 +83,7 @@ class HttpxHop(Hop[hx.Response]):
 
     async def send(self) -> hx.Response:
         request = self._prepared()
+        self.sent = True
         if self.call.deadline is None:
             return await self._send_and_read(request)
         response: Optional[hx.Response] = None
@@ -203,7 +204,8 @@ class HttpxHop(Hop[hx.Response]):
         if deadline is not None:
             timeout = {name: tighter(value, deadline) for name, value in timeout.items()}
         request = self._with_credentials()
-        if request is self.request and deadline is not None:
+        if request is self.request:
+            # The caller's: what is meant for one attempt must not stay on it.
             request = copy_request(request)
         request.extensions = {
             **request.extensions,
@@ -222,8 +224,9 @@ class HttpxHop(Hop[hx.Response]):
             request.headers[name] = value  # update() would join those of the same name
         if added.query is not None:
             request.url = hx.URL(with_query(str(request.url), *added.query))
-        # On the first hop it is the auth of the call, whose flow httpx runs.
-        if added.auth is not None and self.call.redirecting:
+        # With the auth with which the call began, httpx runs the flow; elsewhere it is stripped.
+        used = self.call.auth_used
+        if added.auth is not None and (added.auth is not used or self.call.redirecting):
             request = self._client.first_step_of_auth(request, added.auth)
         return request
 
@@ -287,7 +290,7 @@ def _text(response: hx.Response) -> Optional[str]:
         return None
 
 
-_NOT_SENT = (hx.ConnectError, hx.ConnectTimeout, hx.PoolTimeout, hx.ProxyError)
+_NOT_SENT = (hx.ConnectError, hx.ConnectTimeout, hx.ProxyError)
 _SENT = (
     hx.ReadTimeout,
     hx.WriteTimeout,
@@ -304,6 +307,8 @@ def phase_of(error: Exception) -> Optional[Phase]:
     """Tell from httpx's error how far the request had got."""
     if isinstance(error, _LOCAL):
         return Phase.LOCAL
+    if isinstance(error, hx.PoolTimeout):
+        return Phase.QUEUED
     if isinstance(error, _NOT_SENT):
         return Phase.UNTRUSTED if _is_verification(error) else Phase.NOT_SENT
     if isinstance(error, (*_SENT, hx.TimeoutException)):

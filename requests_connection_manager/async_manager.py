@@ -43,7 +43,7 @@ from .policies.retry_budget import RetryBudget
 from .redirects import sensitive_names, without_added_secrets
 from .renewal import RenewableClient
 from .settings import UNSET
-from .transport import USE_CLIENT_DEFAULT, UseClientDefault, hx
+from .transport import USE_CLIENT_DEFAULT, UseClientDefault, copy_request, hx
 from .types import AsyncBatchResults, Clock, RequestData
 
 _BUILD_NAMES = (
@@ -59,6 +59,9 @@ _BUILD_NAMES = (
 )
 _SEND_NAMES = ("auth", "follow_redirects", "stream")
 _REQUEST_NAMES = (*_BUILD_NAMES, "auth", "follow_redirects")
+
+# httpx sets or strips these itself when it follows a redirect.
+_HTTPX_OWN = frozenset({"authorization", "cookie", "host"})
 
 # Legs of an auth flow are requests that the flow itself builds: only the context knows their call.
 _current_call: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
@@ -281,11 +284,21 @@ class AsyncConnectionManager(Management, RenewableClient):
             call = self._core.begin(str(request.url), overrides, began)
             call.explicit = _explicit_names(kwargs.get("headers"), auth)
             call.timeout_given = not isinstance(given, UseClientDefault)
-            request.extensions = {**request.extensions, CALL: call}
-            call.owner = self
-            return await self.send(request, stream=stream, auth=auth, follow_redirects=follow)
+            self._adopt(call, request)
+            try:
+                return await self.send(request, stream=stream, auth=auth, follow_redirects=follow)
+            finally:
+                call.finished = True
 
         return perform
+
+    def _adopt(self, call: Call, request: hx.Request) -> None:
+        """Tie a call to this client and to the request with which it begins."""
+        call.owner, call.expected = self, request
+        if call.first_origin is None:
+            # Not the first that is sent: an auth flow may ask a token server before.
+            call.first_origin = self._core.origin(str(request.url))
+        request.extensions = {**request.extensions, CALL: call}
 
     async def send(
         self,
@@ -301,7 +314,9 @@ class AsyncConnectionManager(Management, RenewableClient):
         Headers that the request holds count as given with the call.
         """
         call: Optional[Call] = request.extensions.get(CALL)
-        if call is not None and call.owner is self and not call.sent:
+        # A subclass may send the request of a call more than once.
+        mine = call is not None and call.owner is self and not call.finished
+        if call is not None and mine and call.expected is request:
             return await self._as_call(call, request, stream, auth, follow_redirects)
         context = RequestContext(
             request.method,
@@ -324,43 +339,43 @@ class AsyncConnectionManager(Management, RenewableClient):
         kwargs = dict(context.kwargs)
         headers = kwargs.pop("headers", {})
         overrides = take_overrides(kwargs, _SEND_NAMES, "send")
-        before = request.extensions.get(CALL)
+        before: Optional[Call] = request.extensions.get(CALL)
+        # The caller's own object may be sent again, or by another task at the same time.
+        request = copy_request(request)
         if before is not None and origin_of(context.url) != before.first_origin:
             # Hooks run anew, and may not look where the redirect goes.
             configuration = self._core.configuration
             headers = without_added_secrets(request.headers, headers, configuration)
         _edit(request, context, headers)
         call = self._core.begin(str(request.url), overrides, began)
-        call.owner = self
         call.first_origin = None if before is None else before.first_origin
         auth = kwargs.get("auth", USE_CLIENT_DEFAULT)
         call.explicit = _explicit_names(request.headers, auth)
         call.timeout_given = request.extensions.get("timeout") != self.timeout.as_dict()
         if "timeout" not in request.extensions:
             call.timeout_given = False
-        request.extensions = {**request.extensions, CALL: call}
-        return await self._as_call(
-            call,
-            request,
-            kwargs.get("stream", False),
-            auth,
-            kwargs.get("follow_redirects", USE_CLIENT_DEFAULT),
-        )
+        self._adopt(call, request)
+        stream = kwargs.get("stream", False)
+        follow = kwargs.get("follow_redirects", USE_CLIENT_DEFAULT)
+        try:
+            return await self._as_call(call, request, stream, auth, follow)
+        finally:
+            call.finished = True
 
     async def _as_call(
         self, call: Call, request: hx.Request, stream: bool, auth: Any, follow_redirects: Any
     ) -> hx.Response:
         await self.renew_if_needed()
-        call.sent = True
         call.stream = stream
-        trace = request.extensions.get("trace")
-        call.user_trace = getattr(trace, "_users", trace)
+        call.user_trace = request.extensions.get("trace")
+        auth = self._auth_for(call, request, auth)
+        call.before_auth = frozenset(request.headers)
         token = _current_call.set(call)
         try:
             return await super().send(
                 request,
                 stream=stream,
-                auth=self._auth_for(call, request, auth),
+                auth=auth,
                 follow_redirects=follow_redirects,
             )
         except Exception as exc:
@@ -368,7 +383,6 @@ class AsyncConnectionManager(Management, RenewableClient):
             raise
         finally:
             _current_call.reset(token)
-            call.finished = True
 
     def _auth_for(self, call: Call, request: hx.Request, auth: Any) -> Any:
         """Return the auth of this call: its own, else the endpoint's, else the client's."""
@@ -376,6 +390,7 @@ class AsyncConnectionManager(Management, RenewableClient):
             return auth
         own = call.configuration.resolve(str(request.url)).auth
         if own is not None:
+            call.auth_used = own
             return own
         origin = self._core.origin(str(request.url))
         # The redirect of another call, followed by hand: the client's auth stays at its origin.
@@ -395,6 +410,7 @@ class AsyncConnectionManager(Management, RenewableClient):
         if call is None or call.owner is not self:
             call = self._core.begin(str(request.url), {}, self._core.clock.monotonic())
             call.owner = self
+            call.first_origin = self._core.origin(str(request.url))
         origin = self._core.origin(str(request.url))
         call.redirecting = call.origin is not None and origin != call.origin
         if call.redirecting:
@@ -413,6 +429,11 @@ class AsyncConnectionManager(Management, RenewableClient):
         if origin_of(str(url)) != origin_of(str(request.url)):
             for name in sensitive_names(headers, self._core.configuration):
                 del headers[name]
+            call: Optional[Call] = request.extensions.get(CALL) or _current_call.get()
+            if call is not None and call.before_auth is not None:
+                # What an auth flow added is a credential, whatever its name.
+                for name in set(headers) - call.before_auth - _HTTPX_OWN:
+                    del headers[name]
         return headers
 
     # -- hooks

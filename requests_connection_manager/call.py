@@ -36,15 +36,21 @@ class Call:
     :ivar redirecting: the next ``send`` is a redirect's.
     :ivar origin: the origin of the latest hop.
     :ivar crew: the batch that the call belongs to, which can end it.
+    :ivar auth_used: the auth object with which the call began, where it is an endpoint's.
+    :ivar before_auth: lower-case names of the headers before an auth flow added its own.
+    :ivar expected: the request with which the call began: sending it again joins the call.
     :ivar spent_body: a body that was sent and can't be sent again.
     """
 
     __slots__ = (
         "_key",
         "attempts",
+        "auth_used",
+        "before_auth",
         "configuration",
         "crew",
         "deadline",
+        "expected",
         "explicit",
         "finished",
         "first_origin",
@@ -82,6 +88,9 @@ class Call:
         self.redirecting = False
         self.origin: Optional[Origin] = None
         self.crew: Any = None
+        self.auth_used: Any = None
+        self.before_auth: Optional[FrozenSet[str]] = None
+        self.expected: Any = None
         self.user_trace: Any = None
         self._key: Optional[str] = None
 

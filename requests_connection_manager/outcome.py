@@ -25,11 +25,14 @@ class Phase(enum.Enum):
     SENT = "sent"
     """Read timeout, reset, truncated body: the server may have acted on it."""
 
+    QUEUED = "queued"
+    """Our own pool had no connection free. Worth a retry, and no word about the server."""
+
     UNTRUSTED = "untrusted"
     """TLS verification failed: trying again would change nothing."""
 
     LOCAL = "local"
-    """Our side never got as far as the network: a bad header, an unknown scheme, a full pool."""
+    """Our side never got as far as the network: a bad header, an unknown scheme."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Outcome:
         """Whether it speaks against the server's health: no usable answer, or a 5xx."""
         if self.error is None:
             return self.status is not None and self.status >= 500
-        return self.phase is not Phase.LOCAL
+        return self.phase not in (Phase.LOCAL, Phase.QUEUED)
 
     @property
     def throttled(self) -> bool:

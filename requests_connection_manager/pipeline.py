@@ -169,7 +169,7 @@ async def _book(hop: Hop[R], permit: Permit, outcome: Optional[Outcome]) -> None
     breaker = hop.breaker
     if breaker is None:
         return
-    if outcome is None or outcome.phase is Phase.LOCAL:
+    if outcome is None or outcome.phase in (Phase.LOCAL, Phase.QUEUED):
         # Cancelled, Ctrl-C, an error of ours: nothing was learned about the server.
         permit.release()
     elif not outcome.failed:

@@ -112,7 +112,7 @@ def _worth_a_retry(retry: Retry, outcome: Outcome, method: str, keyed: bool) -> 
     if outcome.error is None:
         if outcome.status not in retry.status_forcelist:
             return False
-    elif outcome.phase is Phase.NOT_SENT:
+    elif outcome.phase in (Phase.NOT_SENT, Phase.QUEUED):
         return True
     elif outcome.phase is not Phase.SENT:
         return False
@@ -191,7 +191,7 @@ def _as_urllib3_error(outcome: Outcome) -> Exception:
         args = getattr(found, "args", ())
         found = args[0] if args and isinstance(args[0], BaseException) else None
     text = outcome.cause
-    if outcome.phase is Phase.NOT_SENT:
+    if outcome.phase in (Phase.NOT_SENT, Phase.QUEUED):
         return ConnectTimeoutError(text)
     if "Timeout" in text:
         return ReadTimeoutError(None, "", text)  # type: ignore[arg-type]  # no pool on httpx

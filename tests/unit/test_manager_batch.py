@@ -205,6 +205,9 @@ INTERRUPTED = """
     from requests_connection_manager import ConnectionManager
     from requests_connection_manager.testing import FaultServer, blackhole, reply
 
+    # A program that was started in the background ignores it otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt(received=None):
         os.kill(os.getpid(), signal.SIGINT)
         return reply(200)
