@@ -29,7 +29,6 @@ from .exceptions import ConnectionManagerError
 from .hop import Hop
 from .outcome import QUOTA_HEADERS, Outcome, Phase
 from .policies.deadline import tighter
-from .redaction import redact_url
 from .transport import (
     ConnectionTrace,
     close_idle_connections,
@@ -66,7 +65,7 @@ class HttpxHop(Hop[hx.Response]):
         self.events = core.events
         self.request = request
         self.method = request.method
-        self.url = redact_url(url)
+        self.url = core.shown(url)
         scope = core.scope(call.configuration, url)
         settings, self.retry = call.settings_for(scope.policy)
         self.enter(scope, settings)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, Mapping, Optio
 
 import requests
 import urllib3.exceptions as urllib3_errors
+from requests.cookies import RequestsCookieJar, merge_cookies
+from requests.hooks import dispatch_hook
 from urllib3.util import Timeout as UrllibTimeout
 
 from . import _requests_errors
@@ -24,7 +26,6 @@ from .hop import Hop
 from .outcome import QUOTA_HEADERS, Outcome, Phase
 from .policies.deadline import tighter
 from .preparation import copy_request
-from .redaction import redact_url
 from .settings import UNSET
 from .url_query import with_query
 
@@ -72,7 +73,7 @@ class RequestsHop(Hop[requests.Response]):
         self.request = request
         self.method = request.method or "GET"
         url = request.url or ""
-        self.url = redact_url(url)
+        self.url = core.shown(url)
         scope = core.scope(call.configuration, url)
         settings, self.retry = call.settings_for(scope.policy)
         self.enter(scope, settings)
@@ -87,6 +88,7 @@ class RequestsHop(Hop[requests.Response]):
             call.first_origin = self.scope.origin
         self._position = _body_position(request)
         self._sends = 0
+        self.auth_hooks: Any = None
         self._answered = False
         self.keyed = self.needs_key(request.headers._store)
         self._refuse_spent_body()
@@ -106,6 +108,7 @@ class RequestsHop(Hop[requests.Response]):
         token = current_wire.set(wire)
         if deadline is not None:
             self._watch = watchdog.watch(wire, deadline.remaining())
+        self.sent = True
         try:
             response = self._send_once(request)
             if deadline is not None:
@@ -114,6 +117,9 @@ class RequestsHop(Hop[requests.Response]):
                 _ = response.content
         except Exception as exc:
             self.disarm()
+            if request is not self.request and getattr(exc, "request", None) is request:
+                # Ours has credentials on it, and errors are pickled and reported.
+                exc.request = self.request  # type: ignore[attr-defined]
             if self.late():
                 raise deadline_exceeded(self) from exc
             raise
@@ -249,14 +255,34 @@ class RequestsHop(Hop[requests.Response]):
         if added.query is not None:
             request.url = with_query(request.url or "", *added.query)
         if added.auth is not None:
-            request.prepare_auth(added.auth, request.url or "")
+            self._put_auth_on(request, added.auth)
         return request
+
+    def _put_auth_on(self, request: requests.PreparedRequest, auth: Any) -> None:
+        """Run an auth object; what it registers is for the responses of this hop alone."""
+        request.hooks = {"response": []}
+        if request._cookies is not None:
+            request._cookies = merge_cookies(RequestsCookieJar(), request._cookies)
+        request.prepare_auth(auth, request.url or "")
+        self.auth_hooks = {name: hooks for name, hooks in request.hooks.items() if hooks}
+        request.hooks = {name: list(hooks) for name, hooks in (self.request.hooks or {}).items()}
+
+    def answer(self, response: requests.Response) -> requests.Response:
+        """Hand the response to the hooks of the endpoint's auth, which may send once more."""
+        self.call.answering = True
+        try:
+            answered: requests.Response = dispatch_hook(
+                "response", self.auth_hooks, response, timeout=self._timeout, **self._send_kwargs
+            )
+        finally:
+            self.call.answering = False
+        return answered
 
     # -- the body
 
     def _refuse_spent_body(self) -> None:
         body = self.request.body
-        if self._position is not _NEVER or body is None:
+        if self._position is not _NEVER or not _is_stream(body):
             return
         if self.call.spent_body is body:
             raise requests.exceptions.UnrewindableBodyError(
@@ -276,6 +302,11 @@ class RequestsHop(Hop[requests.Response]):
 _NEVER: Any = object()
 
 
+def _is_stream(body: Any) -> bool:
+    """Tell whether a body is certainly used up once it was sent."""
+    return hasattr(body, "__next__") or hasattr(body, "read")
+
+
 def _body_position(request: requests.PreparedRequest) -> Any:
     """Return where to rewind the body to: ``None`` no need to, ``_NEVER`` impossible."""
     body: Any = request.body
@@ -285,7 +316,8 @@ def _body_position(request: requests.PreparedRequest) -> Any:
     if isinstance(position, int):
         return position if _seekable(body) else _NEVER
     if not _seekable(body):
-        return _NEVER
+        # Any other iterable may be the wrapper of a stream, such as a progress bar: once only.
+        return None if isinstance(body, (list, tuple)) else _NEVER
     try:
         return body.tell()
     except (AttributeError, OSError):
@@ -331,11 +363,17 @@ def resolve_timeout(settings: Any, overrides: Mapping[str, Any], given: Any) -> 
 
 def _pair(timeout: Any) -> Tuple[Any, Any]:
     if isinstance(timeout, UrllibTimeout):
-        return timeout.connect_timeout, timeout.read_timeout
+        # Not its properties: with a total, they ask a clock that was not started.
+        return _part(timeout, timeout._connect), _part(timeout, timeout._read)
     if isinstance(timeout, tuple):
         connect, read = timeout
         return connect, read
     return timeout, timeout
+
+
+def _part(timeout: UrllibTimeout, own: Any) -> Optional[float]:
+    parts = [UrllibTimeout.resolve_default_timeout(part) for part in (own, timeout.total)]
+    return min((part for part in parts if part is not None), default=None)
 
 
 def _within(timeout: Any, call: Call) -> Tuple[Optional[float], Optional[float]]:
@@ -361,6 +399,8 @@ _LOCAL = (
 
 def phase_of(error: Exception) -> Optional[Phase]:
     """Tell from requests' error how far the request had got."""
+    if isinstance(error, ConnectionManagerError):
+        return None
     if isinstance(error, _LOCAL):
         return Phase.LOCAL
     if isinstance(error, requests.exceptions.SSLError):
@@ -426,4 +466,17 @@ def _died_before_answer(error: Exception) -> bool:
     )
 
 
-__all__ = ["RequestsHop", "phase_of", "resolve_timeout", "run_sync"]
+def check_requests_timeout(timeout: Any, where: str) -> None:
+    """Refuse a timeout that requests can't use.
+
+    :raises ValueError: for a tuple that is not ``(connect, read)``.
+    :raises TypeError: for the object of another library.
+    """
+    wanted = f"timeout must be seconds, (connect, read) or a urllib3 Timeout, not {timeout!r}"
+    if isinstance(timeout, (tuple, list)) and len(timeout) != 2:
+        raise ValueError(f"{wanted} ({where})")
+    if hasattr(timeout, "as_dict") and not isinstance(timeout, UrllibTimeout):
+        raise TypeError(f"{wanted} ({where})")
+
+
+__all__ = ["RequestsHop", "check_requests_timeout", "phase_of", "resolve_timeout", "run_sync"]

@@ -18,6 +18,7 @@ from urllib3.util.retry import Retry as UrllibRetry
 from ._sync import RequestsHop, run_sync
 from ._wire import teach
 from .call import Call
+from .patterns import Origin
 from .pipeline import run_pipeline
 from .settings import UNSET
 
@@ -30,6 +31,9 @@ current_call: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 
 # The one retry loop is the pipeline's: below it urllib3 tries once and raises what happened.
 _ONCE = UrllibRetry(0, read=False)
+
+# No URL has this origin, so nothing that is the manager's goes anywhere.
+_NOWHERE = Origin("", "", 0)
 
 
 class PipelineAdapter(HTTPAdapter):
@@ -64,7 +68,16 @@ class PipelineAdapter(HTTPAdapter):
         self.managed_retry: Optional[UrllibRetry] = self.max_retries
 
     def manage(self, core: Core) -> None:
-        """Belong to a manager: run its pipeline, show its retry policy."""
+        """Belong to a manager: run its pipeline, show its retry policy.
+
+        :raises ValueError: when it belongs to another manager, whose calls would get this one's
+            credentials.
+        """
+        if self.core is not None and self.core is not core:
+            raise ValueError(
+                "this PipelineAdapter belongs to another manager; make one PipelineAdapter per "
+                "manager"
+            )
         self.core = core
         if self.max_retries is self.managed_retry:
             self.managed_retry = self.max_retries = core.configuration.default.retry
@@ -148,7 +161,8 @@ class PipelineAdapter(HTTPAdapter):
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """Return what goes into the request line."""
-        return super().request_url(request, proxies) if proxies else request.path_url
+        path = request.path_url
+        return super().request_url(request, proxies) if proxies or path[:2] == "//" else path
 
     # -- pickling, as HTTPAdapter does it
 
@@ -181,25 +195,36 @@ class PipelineAdapter(HTTPAdapter):
         :raises requests.RequestException: requests' own errors, and ours, which are also those.
         """
         core = self.core
+        kwargs: Dict[str, Any]
+        kwargs = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
         if core is None:
-            return self.send_once(
-                request, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies
-            )
+            if self.wraps is not None:
+                return self.send_once(request, timeout=timeout, **kwargs)
+            return super().send(request, timeout=timeout, **kwargs)
         call = current_call.get()
         theirs: object = getattr(call.owner, "core", None) if call is not None else None
         if call is None or theirs is not core:
-            call = core.begin(request.url or "", {}, core.clock.monotonic())
+            call = self._adopt(core, request)
         if not call.timeout_given:
             timeout = UNSET
-        hop = RequestsHop(
-            core,
-            self,
-            call,
-            request,
-            timeout,
-            {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies},
-        )
-        return run_sync(run_pipeline(hop))
+        hop = RequestsHop(core, self, call, request, timeout, kwargs)
+        response = run_sync(run_pipeline(hop))
+        return self._answer(hop, response) if hop.auth_hooks else response
+
+    def _adopt(self, core: Core, request: requests.PreparedRequest) -> Call:
+        """Begin a call for a session that is no manager."""
+        call = core.begin(request.url or "", {}, core.clock.monotonic())
+        call.owner = self
+        # Which request of that session began it, and which is a redirect, nobody can tell here.
+        call.first_origin = _NOWHERE
+        return call
+
+    def _answer(self, hop: RequestsHop, response: requests.Response) -> requests.Response:
+        token = current_call.set(hop.call)
+        try:
+            return hop.answer(response)
+        finally:
+            current_call.reset(token)
 
     def send_once(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send exactly once, without the pipeline."""

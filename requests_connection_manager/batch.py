@@ -115,6 +115,7 @@ class _Results:
         self.items = items
         self.values: List[Any] = [None] * len(items)
         self.first_failure: Optional[Exception] = None
+        self.crash: Optional[BaseException] = None
         self._return_exceptions = return_exceptions
         self._next = 0
         self._lock = threading.Lock()
@@ -122,7 +123,7 @@ class _Results:
     def take(self) -> Optional[int]:
         """Return the index of the next item, or ``None`` when there is no more to start."""
         with self._lock:
-            if self.first_failure is not None or self._next >= len(self.items):
+            if self.first_failure or self.crash or self._next >= len(self.items):
                 return None
             index, self._next = self._next, self._next + 1
             return index
@@ -133,13 +134,27 @@ class _Results:
             with self._lock:
                 self.first_failure = self.first_failure or error
 
+    def crashed(self, crash: BaseException) -> None:
+        """Remember what is no failure of a call but the end of the batch, such as SystemExit."""
+        with self._lock:
+            if self.crash is None:
+                self.crash = crash
+
+    def outcome(self) -> List[Any]:
+        """Return the results, or raise what ended the batch."""
+        error = self.crash or self.first_failure
+        if error is not None:
+            raise error
+        return self.values
+
 
 def run_batch(
     perform: Callable[[Item], T], items: List[Item], max_workers: int, return_exceptions: bool
 ) -> List[Any]:
     """Run ``perform`` for every item on threads and return the results in order.
 
-    Ctrl-C, or whatever else is raised in the calling thread, stops the workers and passes on. The
+    Ctrl-C, or whatever else is raised in the calling thread, stops the workers and passes on. So
+    does what a call raises that is no ``Exception`` (``SystemExit`` in a hook, a cancellation). The
     threads are daemons, so that one that can't be woken (a name lookup) does not hold up the exit.
     """
     results = _Results(items, return_exceptions)
@@ -157,6 +172,9 @@ def run_batch(
                 return
             except Exception as exc:
                 results.failed(index, exc)
+            except BaseException as exc:
+                results.crashed(exc)
+                crew.dismiss()
 
     threads = [
         threading.Thread(
@@ -175,9 +193,7 @@ def run_batch(
             if thread.ident is not None:
                 thread.join(1.0)
         raise
-    if results.first_failure is not None:
-        raise results.first_failure
-    return results.values
+    return results.outcome()
 
 
 async def arun_batch(
@@ -200,10 +216,13 @@ async def arun_batch(
                 results.values[index] = await perform(items[index])
             except Exception as exc:
                 results.failed(index, exc)
+            except BaseException as exc:
+                results.crashed(exc)
+                group.cancel_scope.cancel()
+                if isinstance(exc, anyio.get_cancelled_exc_class()):
+                    raise  # by the event loop; or by a hook, in which case the group swallows it
 
     async with anyio.create_task_group() as group:
         for _ in range(min(max_workers, len(items))):
             group.start_soon(work)
-    if results.first_failure is not None:
-        raise results.first_failure
-    return results.values
+    return results.outcome()

@@ -40,10 +40,14 @@ class Call:
     :ivar before_auth: lower-case names of the headers before an auth flow added its own.
     :ivar expected: the request with which the call began: sending it again joins the call.
     :ivar spent_body: a body that was sent and can't be sent again.
+    :ivar preparing: the request of the call is being prepared; what is sent meanwhile is not its.
+    :ivar members: the requests of the call so far: sending one of them again joins the call.
+    :ivar answering: hooks of an endpoint's auth are at work; what they send needs no more auth.
     """
 
     __slots__ = (
         "_key",
+        "answering",
         "attempts",
         "auth_used",
         "before_auth",
@@ -55,9 +59,11 @@ class Call:
         "finished",
         "first_origin",
         "from_netrc",
+        "members",
         "origin",
         "overrides",
         "owner",
+        "preparing",
         "redirecting",
         "sent",
         "spent_body",
@@ -91,6 +97,9 @@ class Call:
         self.auth_used: Any = None
         self.before_auth: Optional[FrozenSet[str]] = None
         self.expected: Any = None
+        self.preparing = False
+        self.members: List[Any] = []
+        self.answering = False
         self.user_trace: Any = None
         self._key: Optional[str] = None
 

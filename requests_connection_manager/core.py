@@ -10,7 +10,8 @@ import os
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Mapping, Optional, Tuple
 
 from .call import Call
 from .endpoints import Configuration, Policy
@@ -18,12 +19,14 @@ from .events import EventStream
 from .patterns import Origin, origin_of
 from .plugins import HookType, PluginManager
 from .policies.deadline import Deadline
+from .redaction import redact_url, redact_values
 from .registry import Registry, Scope
 from .settings import CALL, CALL_SETTINGS, check_settings, unknown_setting
 from .stats import Statistics
 from .types import Clock
 
 _MAX_ORIGINS = 4096
+_SNAPSHOTS_KEPT = 8
 
 
 class SystemClock:
@@ -39,6 +42,51 @@ class SystemClock:
         import anyio
 
         await anyio.sleep(seconds)
+
+
+class _Carried:
+    """The clock of a manager within its state: copies share it, a pickle has it if it can.
+
+    The system's own is not carried, nor is one that can't be pickled.
+    """
+
+    def __init__(self, clock: Optional[Clock]) -> None:
+        self.clock = None if type(clock) is SystemClock else clock
+
+    def __deepcopy__(self, memo: Any) -> _Carried:
+        return self
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _Carried, (self.clock if _pickles(self.clock) else None,)
+
+
+class _OnlyInThisProcess:
+    """Refuses, within the state of a manager, to pickle or deepen what can't be."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        known = self._configuration
+        for own in (vars(known.settings), *known.endpoints.values()):
+            for name in ("circuit_breaker", "rate_limiter"):
+                if not _pickles(own.get(name)):
+                    raise TypeError(
+                        f"a manager with {name}= can't be pickled or copied deeply, because a "
+                        f"{type(own[name]).__name__} can't; use copy.copy(), which shares it, or "
+                        f"leave {name} out and set the numbers instead"
+                    )
+        return _OnlyInThisProcess, (None,)
+
+
+def _pickles(value: Any) -> bool:
+    import pickle
+
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever the object's own methods raise
+        return False
+    return True
 
 
 class Core:
@@ -65,13 +113,34 @@ class Core:
         self.events.add(self.stats.on_event, *self.stats.event_types)
         self._lock = threading.Lock()
         self._origins: Dict[str, Origin] = {}
+        # Errors may quote secrets that were exchanged meanwhile. A call in flight keeps its
+        # snapshot alive, however long it takes; its error may outlive it by a moment.
+        self._snapshots: weakref.WeakSet[Configuration] = weakref.WeakSet((configuration,))
+        self._recent: Deque[Configuration] = deque((configuration,), _SNAPSHOTS_KEPT)
+        self.registry.follow(configuration)
         _alive.add(self)
 
     def configure(self, change: Callable[[Configuration], Configuration]) -> None:
         """Swap the snapshot for what ``change`` makes of it."""
         with self._lock:
             self.configuration = change(self.configuration)
-            self.registry.forget_policies()
+            self._snapshots.add(self.configuration)
+            self._recent.append(self.configuration)
+            self.registry.follow(self.configuration)
+
+    def shown(self, url: str) -> str:
+        """Return a URL for events and messages, without what a server may have echoed in it."""
+        safe = redact_url(url)
+        return self.redact(safe) if "?" in safe else safe
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without the credentials of the manager and its endpoints.
+
+        Their values count, whatever name they are sent under.
+        """
+        with self._lock:
+            secrets = {one for snapshot in self._snapshots for one in snapshot.secrets()}
+        return redact_values(text, secrets)
 
     def begin(self, url: str, overrides: Mapping[str, Any], began: float) -> Call:
         """Start a call.
@@ -110,9 +179,14 @@ class Core:
         return origin
 
     def state(self) -> Dict[str, Any]:
-        """Return what is pickled: the configuration and the hooks, not the live state."""
+        """Return what is copied and pickled: configuration, hooks and clock, no live state.
+
+        :raises TypeError: when it is pickled with an object among the settings that can't be.
+        """
         configuration = self.configuration
         return {
+            "only_in_this_process": _OnlyInThisProcess(configuration),
+            "clock": _Carried(self.clock),
             "settings": configuration.settings,
             "credentials": configuration.declared,
             "endpoints": configuration.endpoints,
@@ -122,12 +196,12 @@ class Core:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], plugins: PluginManager) -> Core:
-        """Return a core on the system clock from what :meth:`state` returned."""
+        """Return a core from what :meth:`state` returned."""
         for kind, hooks in state["hooks"].items():
             for hook in hooks:
                 plugins.register_hook(kind, hook)
         configuration = Configuration(state["settings"], state["credentials"], state["endpoints"])
-        return cls(configuration, plugins, None, state["max_scopes"])
+        return cls(configuration, plugins, state["clock"].clock, state["max_scopes"])
 
     def renew_locks(self) -> None:
         """Replace every lock; another thread may have held one when the process forked."""

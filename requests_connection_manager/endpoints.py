@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterator, Mapping, Optional, Tuple, Union
 
 from urllib3.util.retry import Retry as UrllibRetry
 
 from .patterns import PatternIndex, UrlPattern
-from .policies.auth import AUTH_FIELDS, Credentials, credentials_from
+from .policies.auth import AUTH_FIELDS, Credentials, basic_header, credentials_from
 from .redaction import is_sensitive_field
 from .settings import ENDPOINT, Settings, check_settings
 
@@ -88,6 +88,8 @@ class Configuration:
             for pattern, own in self.endpoints.items()
         }
         self._index: Optional[PatternIndex[Policy]] = None
+        self._held: Optional[FrozenSet[int]] = None
+        self._secrets: Optional[FrozenSet[str]] = None
         # Most managers set no total_timeout: then a call need not look for its policy first.
         self.limits_time = settings.total_timeout is not None or any(
             own.get("total_timeout") is not None for own in self.endpoints.values()
@@ -122,6 +124,23 @@ class Configuration:
         found = index.find(url)
         return self.default if found is None else found[1]
 
+    def holds(self, policy: Policy) -> bool:
+        """Tell whether ``policy`` is one of this snapshot, and not of an earlier one."""
+        held = self._held
+        if held is None:
+            held = self._held = frozenset(map(id, (self.default, *self.policies.values())))
+        return id(policy) in held
+
+    def secrets(self) -> FrozenSet[str]:
+        """Return the values that must not be shown, whatever the name they are sent under."""
+        if self._secrets is None:
+            self._secrets = frozenset(
+                value
+                for given in (self.declared, *self.endpoints.values())
+                for value in _secret_values(given)
+            )
+        return self._secrets
+
     def replaced(
         self,
         settings: Optional[Settings] = None,
@@ -136,6 +155,23 @@ class Configuration:
             self.endpoints if endpoints is None else endpoints,
             self if same else None,
         )
+
+
+def _secret_values(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a text could quote of the credentials among settings."""
+    for name in ("api_key", "bearer_token", "oauth2_token"):
+        yield given.get(name) or ""
+    query = given.get("api_key_query")
+    yield query[1] if isinstance(query, tuple) else ""
+    for pair in (given.get("basic_auth"), given.get("auth")):
+        if isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(one, str) for one in pair):
+            # Some servers take a key as the user name, with an empty password.
+            yield pair[1] or pair[0]
+            yield basic_header(*pair).split()[1]
+    for name, value in given.get("headers") or ():
+        if isinstance(value, str) and is_sensitive_field(name):
+            yield value
+            yield value.split(" ")[-1]  # without "Bearer"
 
 
 def _has_secret_header(own: Mapping[str, Any]) -> bool:

@@ -29,7 +29,10 @@ def attach_history(exc: Exception, call: Call) -> None:
 def report_failure(core: Core, exc: Exception, method: str, url: str) -> None:
     """Tell the event stream that a call failed for good."""
     if core.events.wants(CallFailed):
-        scope, shown = origin_text(origin_of(url)), redact_url(url)
+        # First of all the known secrets: libraries quote the URL that was sent, with an API key
+        # under a name that tells nothing.
+        scope, url, text = origin_text(origin_of(url)), core.redact(url), core.redact(str(exc))
+        shown = redact_url(url)
         # A URL without a scheme can't be told from other text, so it is replaced as a whole.
-        text = redact_text(str(exc).replace(url, shown) if url else str(exc))
+        text = redact_text(text.replace(url, shown) if url else text)
         core.events.emit(CallFailed(scope, method, shown, public_name(exc), text))

@@ -49,6 +49,7 @@ class Hop(Generic[R]):
     """One request to one URL, and how to act on it; each driver fills in the verbs.
 
     :ivar keyed: the request carries an idempotency key.
+    :ivar sent: this attempt was handed to the transport; drivers set it right before they do.
     """
 
     call: Call
@@ -61,6 +62,7 @@ class Hop(Generic[R]):
     url: str
     """The URL, redacted: for events and messages."""
     keyed: bool
+    sent: bool = False
     breaker: Optional[CircuitBreaker]
     limiter: Optional[RateLimiter]
     budget: Optional[RetryBudget]
@@ -107,7 +109,7 @@ class Hop(Generic[R]):
         )
         own = tuple(pair for pair in policy.headers if pair[0].lower() not in call.explicit)
         keys = () if key is None else ((key, call.idempotency_key()),)
-        auth = None if "authorization" in call.explicit else policy.auth
+        auth = None if "authorization" in call.explicit or call.answering else policy.auth
         return Additions((*headers, *own, *keys), query, auth)
 
     async def send(self) -> R:

@@ -11,11 +11,13 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 from .core import Core
 from .endpoints import Configuration, Pattern, check_endpoint, pattern_name
 from .events import Event, Listener
+from .patterns import origin_of
 from .plugins import Hook, HookType, PluginManager
 from .policies.auth import AUTH_FIELDS, AUTH_TYPES
+from .policies.circuit_breaker import CircuitBreaker
 from .policies.retry_budget import RetryBudget
 from .redaction import REDACTED, redact_sensitive_data, redact_text, redact_url
-from .registry import Scope, origin_text
+from .registry import Parts, origin_text, scope_name
 from .settings import (
     ENDPOINT,
     MANAGER,
@@ -283,8 +285,7 @@ class Management:
         """
         core = self._core
         settings = core.configuration.settings
-        scopes = {scope.name: scope for scope in core.registry.scopes()}
-        worst = max(map(_badness, scopes.values()), default=(0, 0))
+        worst = max(map(_badness, core.registry.breakers(core.configuration)), default=(0, 0))
         enabled = settings.circuit_breaker_failure_threshold is not None
         state = _STATES[worst[0]] if enabled or worst[0] else "disabled"
         return {
@@ -295,10 +296,21 @@ class Management:
             "timeout": settings.timeout,
             "registered_hooks": self.list_hooks(),
             "endpoint_configs": _shown_endpoints(core.configuration),
-            "scopes": {
-                name: {**_live(scopes.get(name)), **core.stats.scope(name)}
-                for name in {**dict.fromkeys(core.stats.names()), **scopes}
-            },
+            "scopes": self._scope_stats(),
+        }
+
+    def _scope_stats(self) -> Dict[str, Dict[str, Any]]:
+        """Return the statistics by name; of scopes that share one, the worst shows."""
+        core = self._core
+        remembered = core.registry.parts()
+        live: Dict[str, Parts] = {}
+        for scope in core.registry.scopes():
+            known = live.get(scope.name)
+            if known is None or _badness(scope.breaker) >= _badness(known.breaker):
+                live[scope.name] = Parts(scope.breaker, scope.limiter, scope.budget)
+        return {
+            name: {**_live(live.get(name) or remembered.get(name)), **core.stats.scope(name)}
+            for name in {**dict.fromkeys(core.stats.names()), **live}
         }
 
     def explain(self, method: str, url: str) -> Dict[str, Any]:
@@ -309,7 +321,7 @@ class Management:
         """
         configuration = self._core.configuration
         policy = configuration.resolve(url)
-        scope = self._core.scope(configuration, url)
+        origin = origin_of(url)
         names = [
             name
             for level in (configuration.credentials, policy.credentials)
@@ -320,8 +332,8 @@ class Management:
             "method": method.upper(),
             "url": redact_url(url),
             "pattern": policy.pattern,
-            "origin": origin_text(scope.origin),
-            "scope": scope.name,
+            "origin": origin_text(origin),
+            "scope": scope_name(policy, origin),
             "credentials": sorted(set(names)),
             "retried_after_sending": policy.settings.allowed_methods is None
             or method.upper() in policy.settings.allowed_methods
@@ -356,16 +368,16 @@ def _endpoint_credentials(auth_type: Any, given: Dict[str, Any]) -> Dict[str, An
 _STATES = ("closed", "half-open", "open")
 
 
-def _badness(scope: Scope) -> Tuple[int, int]:
-    if scope.breaker is None:
+def _badness(breaker: Optional[CircuitBreaker]) -> Tuple[int, int]:
+    if breaker is None:
         return 0, 0
-    return _STATES.index(scope.breaker.state), scope.breaker.failure_count
+    return _STATES.index(breaker.state), breaker.failure_count
 
 
-def _live(scope: Optional[Scope]) -> Dict[str, Any]:
-    if scope is None:
+def _live(parts: Optional[Parts]) -> Dict[str, Any]:
+    if parts is None:
         return {}
-    breaker, limiter, budget = scope.breaker, scope.limiter, scope.budget
+    breaker, limiter, budget = parts
     return {
         "circuit_breaker_state": "disabled" if breaker is None else breaker.state,
         "circuit_breaker_failure_count": 0 if breaker is None else breaker.failure_count,

@@ -33,7 +33,7 @@ from requests.structures import CaseInsensitiveDict
 
 from . import defaults
 from ._redirect_request import RedirectRequest, crosses_origin, remember_origin
-from ._sync import resolve_timeout
+from ._sync import check_requests_timeout, resolve_timeout
 from .adapter import PipelineAdapter, current_call
 from .batch import check_batch, current_crew, run_batch
 from .call import Call
@@ -175,9 +175,10 @@ class ConnectionManager(Management, PreparingSession):
         refuse_unknown(unknown, ConnectionManager.__init__)
         pools = check_pools(pool_connections, pool_maxsize)
         check_tls(verify, cert, ssl_context)
-        if isinstance(timeout, tuple) and len(timeout) != 2:
-            raise ValueError(f"timeout must be seconds or (connect, read), not {timeout!r}")
+        check_requests_timeout(timeout, "manager")
         core = build_core(given, endpoint_configs, PluginManager(), clock, max_scopes)
+        for pattern, config in core.configuration.endpoints.items():
+            _check_timeout_in(pattern, config)
         super().__init__()
         self._core = core
         self._environment = Environment()
@@ -211,13 +212,24 @@ class ConnectionManager(Management, PreparingSession):
 
     def mount(self, prefix: str, adapter: Any) -> None:
         """Register an adapter for a prefix; see ``PipelineAdapter`` to keep the pipeline."""
-        super().mount(prefix, adapter)
         # requests' own constructor mounts before there is a core.
         core = self.__dict__.get("_core")
         if isinstance(adapter, PipelineAdapter) and core is not None:
             adapter.manage(core)
+        super().mount(prefix, adapter)
+
+    def add_endpoint_config(self, pattern: Any, config: Dict[str, Any]) -> None:
+        """Give the URLs of ``pattern`` settings of their own; see ``Management``.
+
+        :raises TypeError: for a value of the wrong type.
+        :raises ValueError: for a pattern that can't be understood, a value out of range or an
+            unknown setting.
+        """
+        _check_timeout_in(pattern, config)
+        super().add_endpoint_config(pattern, config)
 
     def _change_settings(self, given: Dict[str, Any]) -> None:
+        check_requests_timeout(given.get("timeout"), "manager")
         super()._change_settings(given)
         self._manage_adapters()
 
@@ -353,7 +365,7 @@ class ConnectionManager(Management, PreparingSession):
         Headers that the request holds count as given with the call.
         """
         call: Optional[Call] = current_call.get()
-        if call is not None and call.owner is self and (call.redirecting or not call.sent):
+        if call is not None and self._joins(call, request):
             return self._send_hop(call, request, kwargs)
         if not isinstance(request, requests.PreparedRequest):
             return super().send(request, **kwargs)  # says what is wrong with it
@@ -364,6 +376,29 @@ class ConnectionManager(Management, PreparingSession):
             return self._perform_send(request, context, began)
 
         return self._run_hooks(context, perform)
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a request with the session's settings, as ``requests.Session`` does."""
+        call = current_call.get()
+        if call is None or call.owner is not self or call.preparing or call.members or call.sent:
+            return super().prepare_request(request)
+        # An auth object that is run now may send requests of its own.
+        call.preparing = True
+        try:
+            prepared = super().prepare_request(request)
+        finally:
+            call.preparing = False
+        call.members.append(prepared)
+        return prepared
+
+    def _joins(self, call: Call, request: requests.PreparedRequest) -> bool:
+        """Tell whether sending this belongs to the call that is under way."""
+        if call.owner is not self or call.preparing:
+            return False
+        if call.redirecting or any(one is request for one in call.members):
+            return True
+        # A subclass may hand on a copy of what was prepared for the call.
+        return not call.sent and all(_same_target(one, request) for one in call.members)
 
     def _perform_send(
         self, request: requests.PreparedRequest, context: RequestContext, began: float
@@ -421,6 +456,8 @@ class ConnectionManager(Management, PreparingSession):
         elif not call.sent and request.__dict__.get("_auth_from_netrc"):
             call.from_netrc = True
         call.origin, call.sent, call.redirecting = origin, True, False
+        if not any(one is request for one in call.members):
+            call.members.append(request)
         response = super().send(request, **kwargs)
         elapsed = response.__dict__.pop("_attempt_elapsed", None)
         if elapsed is not None:
@@ -583,6 +620,15 @@ def _explicit_names(kwargs: Mapping[str, Any]) -> Any:
     if kwargs.get("auth"):
         names.add("authorization")
     return frozenset(names)
+
+
+def _same_target(one: requests.PreparedRequest, other: requests.PreparedRequest) -> bool:
+    return (one.method, one.url) == (other.method, getattr(other, "url", None))
+
+
+def _check_timeout_in(pattern: Any, config: Any) -> None:
+    if isinstance(config, Mapping):
+        check_requests_timeout(config.get("timeout"), f"endpoint {pattern!r}")
 
 
 def _edited(

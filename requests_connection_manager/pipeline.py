@@ -53,7 +53,11 @@ async def run_pipeline(hop: Hop[R]) -> R:
         except Refusal as refusal:
             if outcome is None:
                 raise refused(hop, refusal) from None
+            _take_back(hop, cost)
             return await _stop(hop, outcome, response, number - 1, refusal.reason)
+        except BaseException:
+            _take_back(hop, cost)
+            raise
         attempted = await _attempt(hop, permit, ticket, number, waited + queued)
         outcome, response = attempted
         hint = _heed_server(hop, outcome)
@@ -79,13 +83,21 @@ async def run_pipeline(hop: Hop[R]) -> R:
                 hop.scope.name, hop.method, hop.url, number, verdict.delay, outcome.cause
             )
         )
-        if response is not None:
-            await hop.settle(response)
-            # A streamed body may have taken all the time that was left to drip in.
-            if hop.call.deadline is not None and hop.call.deadline.expired():
-                raise deadline_exceeded(hop)
-        if verdict.delay > 0:
-            await hop.sleep(verdict.delay)
+        try:
+            await _settle_and_wait(hop, response, verdict.delay)
+        except BaseException:
+            _take_back(hop, cost)
+            raise
+
+
+async def _settle_and_wait(hop: Hop[R], response: Optional[R], delay: float) -> None:
+    if response is not None:
+        await hop.settle(response)
+        # A streamed body may have taken all the time that was left to drip in.
+        if hop.call.deadline is not None and hop.call.deadline.expired():
+            raise deadline_exceeded(hop)
+    if delay > 0:
+        await hop.sleep(delay)
 
 
 async def _attempt(
@@ -98,29 +110,36 @@ async def _attempt(
     response: Optional[R] = None
     error: Optional[BaseException] = None
     outcome: Optional[Outcome] = None
+    hop.sent = False
     try:
         response = await _send_past_stale_connections(hop)
         outcome = Outcome(hop.status(response), None, None, hop.telling_headers(response))
-    except DeadlineExceeded as exc:
-        error, outcome = exc, Outcome(error=exc, phase=Phase.SENT)
-        raise
     except Exception as exc:
-        error, phase = exc, hop.phase(exc)
+        error, phase = exc, _phase(hop, exc)
         if phase is None:
             raise
         outcome = Outcome(error=exc, phase=phase)
-        if phase is Phase.LOCAL:
-            if ticket is not None:
-                ticket.cancel()
+        if phase is Phase.LOCAL or isinstance(exc, DeadlineExceeded):
             raise
     except BaseException as exc:
         error = exc
         raise
     finally:
+        local = outcome is not None and outcome.phase is Phase.LOCAL
+        if ticket is not None and (local or not hop.sent):
+            ticket.cancel()
         _record(hop, outcome, error, number, hop.clock.monotonic() - began, waited)
         if permit is not None:
             await _book(hop, permit, outcome)
     return outcome, response
+
+
+def _phase(hop: Hop[R], error: Exception) -> Optional[Phase]:
+    """Tell how far the attempt had got; ``None``: what went wrong is not about sending."""
+    if not hop.sent:
+        # Raised while credentials were put on, perhaps by a call of their own.
+        return None
+    return Phase.SENT if isinstance(error, DeadlineExceeded) else hop.phase(error)
 
 
 async def _send_past_stale_connections(hop: Hop[R]) -> R:
@@ -128,7 +147,9 @@ async def _send_past_stale_connections(hop: Hop[R]) -> R:
     try:
         return await hop.send()
     except Exception as exc:
-        if is_off(hop.retry) or not (hop.keyed or hop.method in _resendable(hop.retry)):
+        if not hop.sent or is_off(hop.retry):
+            raise
+        if not (hop.keyed or hop.method in _resendable(hop.retry)):
             raise
         if not hop.stale(exc) or not hop.replayable():
             raise
@@ -214,6 +235,12 @@ async def _reason_against(
         return "", 0
     cost = budget.take(outcome.throttled)
     return ("", cost) if cost else ("retry_budget", 0)
+
+
+def _take_back(hop: Hop[R], cost: int) -> None:
+    """Return to the budget what was paid for a retry that is not sent."""
+    if hop.budget is not None and cost:
+        hop.budget.success(cost)
 
 
 def _credit(hop: Hop[R], outcome: Outcome, cost: int) -> None:

@@ -53,7 +53,7 @@ class PreparingSession(requests.Session):
     def _prepare_headers(self, prepared: requests.PreparedRequest, own: Any) -> None:
         """Merge and check the headers; those of the session alone were checked before."""
         session = self.headers
-        if own or type(session) is not CaseInsensitiveDict:
+        if own or type(own) is not dict or type(session) is not CaseInsensitiveDict:
             prepared.prepare_headers(_merged(own, session, CaseInsensitiveDict))
             return
         items = tuple(session._store.values())
@@ -118,8 +118,9 @@ def _merged(own: Any, session: Any, dict_class: Any = OrderedDict) -> Any:
     """
     if session is None or own is None or type(own) is bool or type(own) is str:
         return session if own is None else own
-    if not own and type(session) is dict_class and None not in session.values():
+    plain = type(own) is dict
+    if plain and not own and type(session) is dict_class and None not in session.values():
         return session.copy()
-    if not session and type(own) is dict and dict_class is OrderedDict:
+    if not session and plain and dict_class is OrderedDict:
         return OrderedDict((name, one) for name, one in own.items() if one is not None)
     return merge_setting(own, session, dict_class=dict_class)

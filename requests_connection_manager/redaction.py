@@ -15,7 +15,7 @@ import json
 import re
 from functools import lru_cache, partial
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Set, Tuple
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from ._lazy_regex import lazy_regex
 
@@ -25,6 +25,8 @@ REDACTED = "[REDACTED]"
 _MAX_DEPTH = 40
 _MAX_NAME = 200
 _MAX_ENCODED = 3  # values in values of a query
+_MAX_PASSES = 8
+_SHORT = 6  # a secret of fewer characters may be a part of an innocent word
 
 # -- names ---------------------------------------------------------------------------------------
 
@@ -210,7 +212,37 @@ def redact_text(text: str) -> str:
     >>> redact_text("401 for https://example.com/?token=abc (sent 'Bearer abc', password=hunter2)")
     "401 for https://example.com/?token=[REDACTED] (sent 'Bearer [REDACTED]', password=[REDACTED])"
     """
-    return _redact_text(text if isinstance(text, str) else _text_of(text), 0)
+    text = text if isinstance(text, str) else _text_of(text)
+    for _ in range(_MAX_PASSES):
+        # What was hidden may have stood between a secret and the name or URL that tells of it.
+        before, text = text, _redact_text(text, 0)
+        if text == before:
+            break
+    return text
+
+
+def redact_values(text: str, values: Iterable[str]) -> str:
+    """Return ``text`` without secrets that are known, as they are or encoded for a URL.
+
+    :param values: the secrets; a short one is hidden where it stands alone, not within a word.
+
+    >>> redact_values("GET /v1?appid=s%2Fcret failed", ["s/cret"])
+    'GET /v1?appid=[REDACTED] failed'
+    """
+    forms = {form for value in values if value for form in _forms(value)}
+    # The longest first: one may be a part of another.
+    for form in sorted(forms, key=len, reverse=True):
+        if form in text:
+            short = len(form) < _SHORT
+            pattern = rf"(?<!\w){re.escape(form)}(?!\w)" if short else re.escape(form)
+            text = re.sub(pattern, REDACTED, text)
+    return text
+
+
+def _forms(value: str) -> Tuple[str, ...]:
+    plus = quote_plus(value, errors="replace")
+    encoded = (quote(value, errors="replace"), quote(value, safe="", errors="replace"), plus)
+    return (value, repr(value)[1:-1], *encoded, plus.replace("%2F", "/"))
 
 
 def _redact_text(text: str, depth: int) -> str:
@@ -418,7 +450,9 @@ class _Walk:
 
     def _item(self, item: Any, depth: int) -> Any:
         if type(item) in (tuple, list) and len(item) == 2 and isinstance(item[0], (str, bytes)):
-            return type(item)((item[0], self.member(item[0], item[1], depth)))
+            # The first may be no name at all, but a text of two.
+            name, value = item
+            return type(item)((self.value(name, depth), self.member(name, value, depth)))
         return self.value(item, depth)
 
     def _bytes(self, data: Any, depth: int) -> Any:

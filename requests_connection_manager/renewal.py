@@ -72,9 +72,19 @@ class RenewableClient(hx.AsyncClient):
 
     async def _close_retired(self, all_of_them: bool = False) -> None:
         for transport in list(self._retired):
-            if all_of_them or is_unused(transport):
+            # Another task may have taken it while this one waited for an earlier one.
+            if transport in self._retired and (all_of_them or is_unused(transport)):
                 self._retired.remove(transport)
-                await transport.aclose()
+                await self._close_one(transport)
+
+    async def _close_one(self, transport: hx.AsyncBaseTransport) -> None:
+        try:
+            await transport.aclose()
+        except Exception:
+            raise
+        except BaseException:
+            self._retired.append(transport)  # cancelled: someone else shall finish it
+            raise
 
     def _follow_event_loop(self) -> None:
         """Leave the connections of a loop that is gone: they can't be used on this one."""

@@ -133,9 +133,11 @@ def _choice(*choices: str) -> Check:
     return check
 
 
-def _having(method: str, wanted: str) -> Check:
+def _having(wanted: str, *methods: str) -> Check:
+    wanted = f"{wanted} with the methods {', '.join(methods)}, or None"
+
     def check(name: str, value: Any) -> Any:
-        if value is not None and not callable(getattr(value, method, None)):
+        if value is not None and not all(callable(getattr(value, one, None)) for one in methods):
             raise _fail(TypeError, name, value, wanted)
         return value
 
@@ -245,11 +247,11 @@ SETTINGS: Dict[str, Setting] = {
     "rate_limit_requests": Setting(_integer(1, optional=True)),
     "rate_limit_period": Setting(_seconds(), _SHARED),
     "rate_limit_mode": Setting(_choice("raise", "wait")),
-    "rate_limiter": Setting(_having("reserve", "a RateLimiter or None"), _SHARED),
+    "rate_limiter": Setting(_having("a RateLimiter", "reserve", "pause", "fill"), _SHARED),
     "circuit_breaker_failure_threshold": Setting(_integer(1, optional=True)),
     "circuit_breaker_recovery_timeout": Setting(_seconds(zero=True), _SHARED),
     "half_open_max_calls": Setting(_integer(1), _SHARED),
-    "circuit_breaker": Setting(_having("call", "a pybreaker.CircuitBreaker or None"), _SHARED),
+    "circuit_breaker": Setting(_having("a pybreaker.CircuitBreaker", "call"), _SHARED),
     "api_key": Setting(_secret, _SHARED),
     "api_key_header": Setting(_header_name(optional=False), _SHARED),
     "api_key_query": Setting(_query_key, _SHARED),

@@ -16,6 +16,7 @@ Laws:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
@@ -27,6 +28,8 @@ from requests_connection_manager.policies._checks import check_callable, check_c
 
 if TYPE_CHECKING:
     import pybreaker
+
+_logger = logging.getLogger("requests_connection_manager")
 
 CLOSED = "closed"
 OPEN = "open"
@@ -58,7 +61,8 @@ class Permit:
 
     The first call counts, later ones do nothing, and so does a result that comes when the circuit
     has changed its state since the permit was given. Thread-safe. Exceptions raised by
-    ``pybreaker`` listeners or by a shared storage pass through ``success`` and ``failure``.
+    ``pybreaker`` listeners or by a shared storage are logged at ERROR: the attempt is over, and
+    its result belongs to the caller.
     """
 
     __slots__ = ("__weakref__", "_breaker", "_era")
@@ -308,6 +312,9 @@ class CircuitBreaker:
             with self._breaker._lock:
                 if self._look() is era:
                     self._call(exc)
+        except Exception as error:
+            # Without its text: it may quote the URL of a storage, or the request.
+            _logger.error("%r could not book a result: %s", self, type(error).__name__)
         finally:
             if era.state == HALF_OPEN:
                 with self._lock:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Type
 
 import anyio
 import anyio.lowlevel
@@ -17,6 +18,7 @@ from requests_connection_manager import (
     MaxRetriesExceeded,
     RateLimitExceeded,
 )
+from requests_connection_manager.batch import arun_batch
 from requests_connection_manager.testing import (
     FaultServer,
     Received,
@@ -201,3 +203,34 @@ async def test_a_cancelled_waiter_gives_its_token_back(server: FaultServer) -> N
             await manager.get(server.url("/"))
     assert caught.value.retry_after is not None
     assert caught.value.retry_after <= 600  # nobody is left in the queue before it
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("return_exceptions", [True, False])
+async def test_what_ends_a_worker_ends_the_batch(
+    kind: Type[BaseException], return_exceptions: bool
+) -> None:
+    async def perform(item: Any) -> int:
+        await anyio.lowlevel.checkpoint()
+        if item[1] == "1":
+            raise kind("stop")
+        if item[1] == "2":
+            await anyio.sleep_forever()
+        return 0
+
+    items: List[Any] = [("GET", str(n), {}) for n in range(5)]
+    with pytest.raises(kind, match="stop"):
+        await arun_batch(perform, items, 3, return_exceptions)
+
+
+async def test_a_batch_that_is_cancelled_from_outside_stays_cancelled() -> None:
+    async def perform(item: Any) -> None:
+        await anyio.sleep_forever()
+
+    items: List[Any] = [("GET", "", {})] * 3
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(arun_batch, perform, items, 2, True)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    assert scope.cancelled_caught

@@ -176,3 +176,47 @@ def test_it_is_an_httpx_client_to_type_checks() -> None:
     manager = AsyncConnectionManager()
     assert isinstance(manager, httpx.AsyncClient)
     assert not isinstance(manager, httpx.Client)
+
+
+# -- transports that are not needed any more
+
+
+class Closing:
+    """Stands for a retired transport whose closing takes a while."""
+
+    def __init__(self, until: anyio.Event) -> None:
+        self.until = until
+        self.closed = 0
+
+    async def aclose(self) -> None:
+        await self.until.wait()
+        self.closed += 1
+
+
+@pytest.mark.anyio
+async def test_concurrent_requests_close_each_retired_transport_once() -> None:
+    manager, until = AsyncConnectionManager(), anyio.Event()
+    retired = [Closing(until) for _ in range(3)]
+    manager._retired.extend(retired)  # type: ignore[arg-type]  # what it does to them is close them
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(manager._close_retired, True)
+        await anyio.wait_all_tasks_blocked()
+        until.set()
+    assert [one.closed for one in retired] == [1, 1, 1]
+    assert manager._retired == []
+    await manager.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_request_leaves_no_transport_unclosed() -> None:
+    manager, until = AsyncConnectionManager(), anyio.Event()
+    retired = Closing(until)
+    manager._retired.append(retired)  # type: ignore[arg-type]  # as above
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await manager._close_retired(True)
+    assert retired in manager._retired
+    until.set()
+    await manager.aclose()
+    assert retired.closed == 1

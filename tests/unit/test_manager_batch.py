@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import textwrap
 import threading
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Type
 
 import pytest
 import requests
@@ -256,3 +257,30 @@ def test_an_interrupt_ends_the_batch_and_its_sockets(others: str) -> None:
     failures = 0 if "busy" not in others else 1
     assert int(lines[3].split()[0]) <= 2 * failures
     assert lines[3].split()[1] == "closed"
+
+
+# -- what is no failure of a call
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("return_exceptions", [True, False])
+def test_what_ends_a_worker_ends_the_batch(
+    kind: Type[BaseException], return_exceptions: bool
+) -> None:
+    raised = kind("stop")
+    started: List[str] = []
+
+    def hook(context: Any) -> None:
+        started.append(context.url)
+        if context.url.endswith("?n=1"):
+            raise raised
+
+    with FaultServer() as server, ConnectionManager() as manager:
+        server.route("/", reply(200))
+        manager.register_pre_request_hook(hook)
+        calls = [("GET", server.url(f"/?n={n}"), {}) for n in range(50)]
+        with pytest.raises(kind) as caught:
+            manager.batch_request(calls, max_workers=1, return_exceptions=return_exceptions)
+        assert caught.value is raised
+        assert len(started) == 2
+        assert not any(one.name.startswith("batch-") for one in threading.enumerate())

@@ -9,7 +9,7 @@ from collections import OrderedDict, namedtuple
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from requests_connection_manager.redaction import (
@@ -19,6 +19,7 @@ from requests_connection_manager.redaction import (
     redact_sensitive_data,
     redact_text,
     redact_url,
+    redact_values,
 )
 
 SENSITIVE_NAMES = """
@@ -497,8 +498,14 @@ def test_data_twice_is_data_once(data):
     assert redact_sensitive_data(once) == once
 
 
+def test_what_stands_in_the_place_of_a_name_is_redacted_too():
+    data = [['{"authorization": "s3cr3t"}', "x"]]
+    assert "s3cr3t" not in repr(redact_sensitive_data(data))
+
+
 @settings(deadline=None)
 @given(TEXT_PARTS)
+@example("TOKEN://&https://u:p@h/")  # what is hidden first stood before the start of a URL
 def test_text_twice_is_text_once(text):
     once = redact_text(text)
     assert redact_text(once) == once
@@ -529,3 +536,18 @@ def test_credentials_in_texts(secret):
     basic = base64.b64encode(f"user:{secret}".encode()).decode()
     assert secret not in redact_text(f"header was Bearer {secret} there")
     assert basic not in redact_text(f"header was Basic {basic} there")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/v1?appid=s%2Fe+c", "/v1?appid=[REDACTED]"),
+        ("/v1?appid=s/e%20c", "/v1?appid=[REDACTED]"),
+        ("key 's/e c' and its longer s/e c-2", "key '[REDACTED]' and its longer [REDACTED]"),
+        ("an abc, not abcess", "an [REDACTED], not abcess"),
+        ("nothing of the kind", "nothing of the kind"),
+    ],
+)
+def test_known_values_are_hidden_in_any_form(text, shown):
+    assert redact_values(text, ["s/e c", "s/e c-2", "abc", ""]) == shown
+    assert redact_values(shown, ["s/e c", "s/e c-2", "abc", ""]) == shown

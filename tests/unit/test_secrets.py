@@ -345,3 +345,75 @@ def test_statistics_can_be_written_as_json(server: FaultServer) -> None:
         manager.get(server.url("/ok"))
         text = json.dumps(manager.get_stats(), default=str)
     assert SECRET not in text
+
+
+# -- a secret under a name that tells nothing
+
+
+class Loud(Exception):
+    pass
+
+
+def _quoting(context: Any) -> None:
+    raise Loud(f"failed: {context.response.url}")
+
+
+def log_of(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records if record.name == LOGGER)
+
+
+@pytest.mark.parametrize("key", [SECRET, "a b/c+d&é", "abc"])
+def test_a_key_under_any_parameter_name_is_not_logged(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    events: List[Any] = []
+    caplog.set_level(logging.DEBUG, logger=LOGGER)
+    manager = ConnectionManager(api_key_query=("appid", key), max_retries=0)
+    manager.add_listener(events.append)
+    with manager, dead_origin() as dead, pytest.raises(requests.ConnectionError):
+        manager.get(dead + "/a")
+    assert "appid=[REDACTED]" in events[-1].text
+    assert key not in log_of(caplog)
+    assert quote(key, safe="") not in log_of(caplog)
+    assert key not in repr(events)
+
+
+@pytest.mark.parametrize("name", ["manager", "endpoint"])
+def test_a_key_in_the_text_of_a_hooks_error_is_not_logged(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = {"api_key_query": "appid", "api_key": SECRET}
+    with caplog.at_level(logging.DEBUG, logger=LOGGER), FaultServer() as server:
+        server.route("/a", reply(401))
+        with ConnectionManager(**(key if name == "manager" else {})) as manager:
+            if name == "endpoint":
+                manager.add_endpoint_config("127.0.0.1", key)
+            manager.register_post_response_hook(_quoting)
+            with pytest.raises(Loud):
+                manager.get(server.url("/a"))
+
+        async def call() -> None:
+            async with AsyncConnectionManager(**key) as client:
+                client.register_post_response_hook(_quoting)
+                await client.get(server.url("/a"))
+
+        with pytest.raises(Loud):
+            asyncio.run(call())
+    assert "appid=[REDACTED]" in log_of(caplog)
+    assert SECRET not in log_of(caplog)
+
+
+def test_a_key_that_was_exchanged_during_the_call_is_not_logged_either(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with FaultServer() as server, ConnectionManager(api_key_query=("appid", SECRET)) as manager:
+        server.route("/a", reply(401))
+
+        def exchange(context: Any) -> None:
+            manager.core.configure(lambda known: known.replaced(credentials={}))
+            _quoting(context)
+
+        manager.register_post_response_hook(exchange)
+        with pytest.raises(Loud):
+            manager.get(server.url("/a"))
+    assert SECRET not in log_of(caplog)

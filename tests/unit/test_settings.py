@@ -27,6 +27,10 @@ from requests_connection_manager.settings import (
 class Limiter:
     def reserve(self, max_wait: float) -> Any: ...
 
+    def pause(self, seconds: float) -> None: ...
+
+    def fill(self) -> float: ...
+
 
 class Breaker:
     def call(self, function: Any) -> Any: ...
@@ -190,3 +194,11 @@ def test_the_policy_is_a_visible_urllib3_retry() -> None:
     assert (retry.total, retry.backoff_factor, retry.redirect) == (2, 0.5, False)
     own = UrllibRetry(7)
     assert Settings().merged({"max_retries": own}).retry() is own
+
+
+@pytest.mark.parametrize("missing", ["reserve", "pause", "fill"])
+def test_a_limiter_has_the_whole_protocol(missing: str) -> None:
+    methods = {name: lambda self, *args: None for name in ("reserve", "pause", "fill")}
+    del methods[missing]
+    with pytest.raises(TypeError, match=r"rate_limiter must .*reserve, pause, fill"):
+        check_settings({"rate_limiter": type("Partial", (), methods)()}, MANAGER, "manager")

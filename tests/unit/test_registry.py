@@ -1,0 +1,154 @@
+"""The live parts behind the settings: how long they are kept, what bounds them, what is shown."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+import pytest
+
+from requests_connection_manager import ConnectionManager
+from requests_connection_manager.core import Core
+from requests_connection_manager.registry import Scope
+from requests_connection_manager.testing import FaultServer, VirtualClock, redirect, reply
+
+
+def scope_of(core: Core, url: str) -> Scope:
+    return core.scope(core.configuration, url)
+
+
+def trip(scope: Scope) -> None:
+    assert scope.breaker is not None
+    permit = scope.breaker.acquire()
+    assert not isinstance(permit, float)
+    permit.failure(OSError("down"))
+
+
+def stages(core: Core) -> int:
+    return len(core.registry._stages)
+
+
+def manager_with(**settings: Any) -> ConnectionManager:
+    settings.setdefault("circuit_breaker_failure_threshold", 1)
+    return ConnectionManager(max_retries=0, clock=VirtualClock(), **settings)
+
+
+def test_stages_are_bounded_when_setters_drop_the_scopes() -> None:
+    core = manager_with(max_scopes=10).core
+    for number in range(500):
+        scope_of(core, f"http://host{number}.test/")
+        if number % 5 == 0:
+            core.configure(lambda known: known.replaced(credentials={"api_key": "k"}))
+    assert stages(core) <= 40
+
+
+def test_stages_are_bounded_when_a_pattern_changes_its_numbers() -> None:
+    with manager_with(max_scopes=10) as manager:
+        for number in range(500):
+            manager.add_endpoint_config("api.test", {"rate_limit_requests": number + 1})
+            scope_of(manager.core, "http://api.test/")
+        assert stages(manager.core) <= 40
+
+
+def test_an_open_circuit_is_kept_longest_and_a_scope_in_use_keeps_its_stages() -> None:
+    core = manager_with(max_scopes=8).core
+    trip(scope_of(core, "http://down.test/"))
+    used = scope_of(core, "http://used.test/")
+    for number in range(200):
+        scope_of(core, f"http://host{number}.test/")
+        core.clock.sleep(1)
+        assert scope_of(core, "http://used.test/").limiter is used.limiter
+    down = scope_of(core, "http://down.test/").breaker
+    assert getattr(down, "state", None) == "open"
+
+
+def test_what_was_used_last_survives_a_change_of_settings_longest() -> None:
+    core = manager_with(max_scopes=4).core
+    used = scope_of(core, "http://used.test/")
+    for number in range(3):
+        scope_of(core, f"http://host{number}.test/")
+    core.clock.sleep(1)
+    scope_of(core, "http://used.test/")
+    core.configure(lambda known: known.replaced(credentials={}))
+    for number in range(10, 13):
+        scope_of(core, f"http://host{number}.test/")
+    assert scope_of(core, "http://used.test/").breaker is used.breaker
+
+
+def test_a_call_on_old_settings_does_not_bring_their_numbers_back() -> None:
+    with FaultServer() as server, manager_with() as manager:
+        manager.add_endpoint_config("/", {"circuit_breaker_failure_threshold": 5})
+
+        def change(response: Any, **kwargs: Any) -> None:
+            if response.is_redirect:
+                manager.add_endpoint_config("/", {"circuit_breaker_failure_threshold": 1})
+                manager.get(server.url("/new"))
+
+        server.route("/old", redirect(server.url("/new")))
+        server.route("/new", reply(200))
+        server.route("/down", reply(500))
+        manager.get(server.url("/old"), hooks={"response": change})
+        manager.get(server.url("/down"))
+        assert manager.get_stats()["circuit_breaker_state"] == "open"
+
+
+def test_new_numbers_reach_a_breaker_that_a_call_on_old_settings_built() -> None:
+    with manager_with() as manager:
+        manager.add_endpoint_config("api.test", {"circuit_breaker_failure_threshold": 5})
+        old = manager.core.configuration
+        manager.add_endpoint_config("api.test", {"circuit_breaker_failure_threshold": 1})
+        # A further change leaves the pattern's policy as it is.
+        manager.add_endpoint_config("other.test", {"timeout": 3})
+        built = manager.core.scope(old, "http://api.test/")
+        found = scope_of(manager.core, "http://api.test/")
+        assert found.breaker is built.breaker
+        trip(found)
+        assert manager.get_stats()["circuit_breaker_state"] == "open"
+
+
+# -- what statistics show
+
+
+def test_a_setter_does_not_hide_an_open_circuit() -> None:
+    with FaultServer() as server, manager_with() as manager:
+        server.route("/", reply(500))
+        manager.get(server.url("/"))
+        manager.set_bearer_token("x")
+        stats = manager.get_stats()
+        assert (stats["circuit_breaker_state"], stats["circuit_breaker_failure_count"]) == (
+            "open",
+            1,
+        )
+        (scope,) = stats["scopes"].values()
+        assert (scope["circuit_breaker_state"], scope["attempts"]) == ("open", 1)
+
+
+def test_two_origins_under_one_pattern_show_the_worse() -> None:
+    endpoints: Dict[Any, Any] = {"/a": {"rate_limit_requests": 100}}
+    with FaultServer() as bad, FaultServer() as good:
+        bad.route("/a", reply(500))
+        good.route("/a", reply(200))
+        with manager_with(endpoint_configs=endpoints) as manager:
+            manager.get(bad.url("/a"))
+            manager.get(good.url("/a"))
+            stats = manager.get_stats()
+    assert stats["circuit_breaker_state"] == "open"
+    assert stats["scopes"]["/a"]["circuit_breaker_state"] == "open"
+
+
+def test_a_circuit_that_no_call_can_reach_any_more_does_not_count() -> None:
+    with manager_with() as manager:
+        manager.add_endpoint_config("api.test", {"circuit_breaker_failure_threshold": 1})
+        trip(scope_of(manager.core, "http://api.test/"))
+        assert manager.get_stats()["circuit_breaker_state"] == "open"
+        manager.remove_endpoint_config("api.test")
+        assert manager.get_stats()["circuit_breaker_state"] == "closed"
+
+
+@pytest.mark.parametrize("url", ["http://api.test/v1", "https://other.test:8443/v1"])
+def test_explain_builds_nothing(url: str) -> None:
+    with manager_with(max_scopes=1) as manager:
+        manager.add_endpoint_config("api.test", {"rate_limit_requests": 1})
+        kept = scope_of(manager.core, "http://kept.test/")
+        explained = manager.explain("GET", url)
+        assert manager.core.registry.scopes() == (kept,)
+        assert explained["scope"] == scope_of(manager.core, url).name
