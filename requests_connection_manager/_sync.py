@@ -119,7 +119,7 @@ class RequestsHop(Hop[requests.Response]):
             self.disarm()
             if request is not self.request and getattr(exc, "request", None) is request:
                 # Ours has credentials on it, and errors are pickled and reported.
-                exc.request = self.request  # type: ignore[attr-defined]
+                exc.request = self.request  # type: ignore[attr-defined]  # requests sets it
             if self.late():
                 raise deadline_exceeded(self) from exc
             raise

@@ -81,7 +81,7 @@ class FixedWindowRateLimiter(QueueingLimiter):
         self, requests: int, period: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         # The package ships no types.
-        from ratelimit import RateLimitDecorator  # type: ignore[import-untyped]
+        from ratelimit import RateLimitDecorator  # type: ignore[import-untyped]  # has no types
 
         self._requests = check_count(requests, "requests")
         self._period = check_number(period, "period")
