@@ -19,7 +19,7 @@ from .events import EventStream
 from .patterns import Origin, origin_of
 from .plugins import HookType, PluginManager
 from .policies.deadline import Deadline
-from .redaction import redact_url, redact_values
+from .redaction import redact_forms, redact_url, secret_forms
 from .registry import Registry, Scope
 from .settings import CALL, CALL_SETTINGS, check_settings, unknown_setting
 from .stats import Statistics
@@ -116,6 +116,8 @@ class Core:
         # Errors may quote secrets that were exchanged meanwhile. A call in flight keeps its
         # snapshot alive, however long it takes; its error may outlive it by a moment.
         self._snapshots: weakref.WeakSet[Configuration] = weakref.WeakSet((configuration,))
+        # Collected at first use: every URL with a query is looked through for them.
+        self._secret_forms: Optional[Tuple[str, ...]] = None
         self._recent: Deque[Configuration] = deque((configuration,), _SNAPSHOTS_KEPT)
         self.registry.follow(configuration)
         _alive.add(self)
@@ -125,6 +127,7 @@ class Core:
         with self._lock:
             self.configuration = change(self.configuration)
             self._snapshots.add(self.configuration)
+            self._secret_forms = None
             self._recent.append(self.configuration)
             self.registry.follow(self.configuration)
 
@@ -138,9 +141,12 @@ class Core:
 
         Their values count, whatever name they are sent under.
         """
-        with self._lock:
-            secrets = {one for snapshot in self._snapshots for one in snapshot.secrets()}
-        return redact_values(text, secrets)
+        forms = self._secret_forms
+        if forms is None:
+            with self._lock:
+                secrets = {one for snapshot in self._snapshots for one in snapshot.secrets()}
+                forms = self._secret_forms = secret_forms(secrets)
+        return redact_forms(text, forms) if forms else text
 
     def begin(self, url: str, overrides: Mapping[str, Any], began: float) -> Call:
         """Start a call.

@@ -229,9 +229,19 @@ def redact_values(text: str, values: Iterable[str]) -> str:
     >>> redact_values("GET /v1?appid=s%2Fcret failed", ["s/cret"])
     'GET /v1?appid=[REDACTED] failed'
     """
+    return redact_forms(text, secret_forms(values))
+
+
+def secret_forms(values: Iterable[str]) -> Tuple[str, ...]:
+    """Return the texts under which ``values`` may stand in another, for :func:`redact_forms`."""
     forms = {form for value in values if value for form in _forms(value)}
     # The longest first: one may be a part of another.
-    for form in sorted(forms, key=len, reverse=True):
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def redact_forms(text: str, forms: Iterable[str]) -> str:
+    """Return ``text`` without the secrets whose forms :func:`secret_forms` collected."""
+    for form in forms:
         if form in text:
             short = len(form) < _SHORT
             pattern = rf"(?<!\w){re.escape(form)}(?!\w)" if short else re.escape(form)
