@@ -9,12 +9,25 @@ program pays for the side that it uses: httpx, anyio and asyncio are not importe
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING
+
+from ._lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .adapter import PipelineAdapter
     from .async_manager import AsyncConnectionManager
+    from .client_patterns import (
+        RETRYABLE_STATUS_CODES,
+        RateLimitedClient,
+        ServiceError,
+        ServiceTimeoutError,
+        create_session,
+        extract_error_detail,
+        is_retryable,
+        request_with_retry,
+        retry_with_backoff,
+    )
+    from .connector import APIConnector
     from .core import SystemClock
     from .defaults import (
         DEFAULT_API_KEY_HEADER,
@@ -28,6 +41,7 @@ if TYPE_CHECKING:
         DEFAULT_RATE_LIMIT_REQUESTS,
         DEFAULT_TIMEOUT,
     )
+    from .event_stream import EventStreamParser, ServerSentEvent
     from .events import (
         AttemptFinished,
         AttemptStarted,
@@ -52,8 +66,10 @@ if TYPE_CHECKING:
         RateLimitError,
         RateLimitExceeded,
         TimeoutError,
+        TooManyRequests,
         ValidationError,
     )
+    from .json_lines import JsonLinesParser
     from .manager import ConnectionManager
     from .plugins import ErrorContext, HookType, PluginManager, RequestContext, ResponseContext
     from .policies.rate_limit import FixedWindowRateLimiter, RateLimiter, TokenBucketRateLimiter
@@ -73,6 +89,18 @@ __version__ = "1.0.0"
 _NAMES_OF = {
     "adapter": ("PipelineAdapter",),
     "async_manager": ("AsyncConnectionManager",),
+    "client_patterns": (
+        "RETRYABLE_STATUS_CODES",
+        "RateLimitedClient",
+        "ServiceError",
+        "ServiceTimeoutError",
+        "create_session",
+        "extract_error_detail",
+        "is_retryable",
+        "request_with_retry",
+        "retry_with_backoff",
+    ),
+    "connector": ("APIConnector",),
     "core": ("SystemClock",),
     "defaults": (
         "DEFAULT_API_KEY_HEADER",
@@ -86,6 +114,7 @@ _NAMES_OF = {
         "DEFAULT_RATE_LIMIT_REQUESTS",
         "DEFAULT_TIMEOUT",
     ),
+    "event_stream": ("EventStreamParser", "ServerSentEvent"),
     "events": (
         "AttemptFinished",
         "AttemptStarted",
@@ -110,8 +139,10 @@ _NAMES_OF = {
         "RateLimitError",
         "RateLimitExceeded",
         "TimeoutError",
+        "TooManyRequests",
         "ValidationError",
     ),
+    "json_lines": ("JsonLinesParser",),
     "manager": ("ConnectionManager",),
     "plugins": (
         "ErrorContext",
@@ -142,23 +173,10 @@ _NAMES_OF = {
         "safe_log_response",
     ),
 }
-_HOME = {name: module for module, names in _NAMES_OF.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    module = _HOME.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> List[str]:
-    return sorted({*globals(), *_HOME})
-
+__getattr__, __dir__ = lazy_names(__name__, _NAMES_OF)
 
 __all__ = [
+    "APIConnector",
     "AsyncBatchResults",
     "AsyncConnectionManager",
     "AttemptFinished",
@@ -188,16 +206,20 @@ __all__ = [
     "EndpointConfig",
     "ErrorContext",
     "Event",
+    "EventStreamParser",
     "FixedWindowRateLimiter",
     "HTTPError",
     "HookType",
+    "JsonLinesParser",
     "LimiterRefused",
     "LimiterWaited",
     "MaxRetriesExceeded",
     "PipelineAdapter",
     "PluginManager",
+    "RETRYABLE_STATUS_CODES",
     "RateLimitError",
     "RateLimitExceeded",
+    "RateLimitedClient",
     "RateLimiter",
     "RequestContext",
     "RequestData",
@@ -206,12 +228,21 @@ __all__ = [
     "RetryBudget",
     "RetryScheduled",
     "RetrySuppressed",
+    "ServerSentEvent",
+    "ServiceError",
+    "ServiceTimeoutError",
     "SystemClock",
     "TimeoutError",
     "TokenBucketRateLimiter",
+    "TooManyRequests",
     "ValidationError",
+    "create_session",
+    "extract_error_detail",
+    "is_retryable",
     "is_sensitive_field",
     "redact_sensitive_data",
+    "request_with_retry",
+    "retry_with_backoff",
     "safe_log_error",
     "safe_log_request",
     "safe_log_response",

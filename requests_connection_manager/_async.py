@@ -6,14 +6,12 @@ Holds :class:`HttpxHop`, which sends, waits and reads on asyncio or trio. Knows 
 
 from __future__ import annotations
 
-import ssl
 from typing import (
     TYPE_CHECKING,
     Any,
     AsyncIterator,
     Callable,
     Dict,
-    List,
     Mapping,
     Optional,
     TypeVar,
@@ -25,9 +23,11 @@ import anyio.to_thread
 from . import _httpx_errors
 from .admission import deadline_exceeded
 from .call import Call
-from .exceptions import ConnectionManagerError
+from .certificates import is_verification
+from .exceptions import ConnectionManagerError, status_error_class
+from .failure import status_text
 from .hop import Hop
-from .outcome import QUOTA_HEADERS, Outcome, Phase
+from .outcome import QUOTA_HEADERS, Outcome, Phase, retry_hint
 from .policies.deadline import tighter
 from .transport import (
     ConnectionTrace,
@@ -40,6 +40,7 @@ from .url_query import with_query
 
 if TYPE_CHECKING:
     from .async_manager import AsyncConnectionManager
+    from .core import Core
 
 T = TypeVar("T")
 
@@ -272,6 +273,38 @@ class DeadlineStream(hx.AsyncByteStream):
         await self._stream.aclose()
 
 
+async def unsuccessful(
+    core: Core, call: Call, request: hx.Request, response: Any
+) -> Optional[ConnectionManagerError]:
+    """Return the error for a final response, if it is to be raised."""
+    # Doubles made after the class have none of what its constructor sets.
+    status = getattr(response, "status_code", None)
+    if not isinstance(response, hx.Response) or not isinstance(status, int) or status < 400:
+        return None
+    request = getattr(response, "_request", None) or request
+    url = str(request.url)
+    if not core.raises_for(call, url, status):
+        return None
+    try:
+        await response.aread()
+    except (hx.HTTPError, hx.StreamError, OSError):
+        await response.aclose()
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+        raise
+    return _httpx_errors.build(
+        _httpx_errors.FLAVOURS.pick(status_error_class(status), None),
+        status_text(core, request.method, url, status),
+        request,
+        response=response,
+        status_code=status,
+        headers=response.headers,
+        body=_text(response),
+        retry_after=retry_hint(response.headers, core.clock.time, status == 429),
+    )
+
+
 def refine_timeout(
     timeout: Dict[str, Optional[float]], connect: Optional[float], read: Optional[float]
 ) -> None:
@@ -309,20 +342,8 @@ def phase_of(error: Exception) -> Optional[Phase]:
     if isinstance(error, hx.PoolTimeout):
         return Phase.QUEUED
     if isinstance(error, _NOT_SENT):
-        return Phase.UNTRUSTED if _is_verification(error) else Phase.NOT_SENT
+        return Phase.UNTRUSTED if is_verification(error) else Phase.NOT_SENT
     if isinstance(error, (*_SENT, hx.TimeoutException)):
         return Phase.SENT
     # Transports of others may let through what httpx would have wrapped.
     return Phase.SENT if isinstance(error, (ConnectionError, TimeoutError)) else None
-
-
-def _is_verification(error: BaseException) -> bool:
-    # Chains can be circles: ``raise error.origin from error`` makes one.
-    seen: List[BaseException] = []
-    found: Optional[BaseException] = error
-    while found is not None and found not in seen:
-        if isinstance(found, ssl.CertificateError):
-            return True
-        seen.append(found)
-        found = found.__cause__ or found.__context__
-    return False

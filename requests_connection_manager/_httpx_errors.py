@@ -67,7 +67,7 @@ class HttpxMaxRetriesStatus(ours.MaxRetriesExceeded, ours.HTTPError, httpx.HTTPS
 
 
 class HttpxMaxRetriesThrottled(
-    ours.MaxRetriesExceeded, ours.HTTPError, ours.RateLimitError, httpx.HTTPStatusError
+    ours.MaxRetriesExceeded, ours.TooManyRequests, httpx.HTTPStatusError
 ):
     """Retries ended by a 429."""
 
@@ -82,6 +82,18 @@ class HttpxRateLimitExceeded(ours.RateLimitExceeded, httpx.TransportError):
 
 class HttpxDeadlineExceeded(ours.DeadlineExceeded, httpx.TimeoutException):
     """The total timeout ran out."""
+
+
+class HttpxStatus(ours.HTTPError, httpx.HTTPStatusError):
+    """The server answered with an error status."""
+
+
+class HttpxUnauthorized(ours.AuthenticationError, httpx.HTTPStatusError):
+    """The server refused the credentials."""
+
+
+class HttpxTooManyRequests(ours.TooManyRequests, httpx.HTTPStatusError):
+    """The server answered 429."""
 
 
 FLAVOURS = Flavours(
@@ -106,6 +118,11 @@ FLAVOURS = Flavours(
     status=HttpxMaxRetriesStatus,
     throttled=HttpxMaxRetriesThrottled,
     other=HttpxMaxRetries,
+    answers={
+        ours.HTTPError: HttpxStatus,
+        ours.AuthenticationError: HttpxUnauthorized,
+        ours.TooManyRequests: HttpxTooManyRequests,
+    },
 )
 
 

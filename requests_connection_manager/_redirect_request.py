@@ -9,7 +9,7 @@ from typing import Optional
 
 import requests
 
-from .patterns import Origin, origin_of
+from .origins import Origin, origin_of
 
 
 class RedirectRequest(requests.PreparedRequest):

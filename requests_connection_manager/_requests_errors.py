@@ -60,8 +60,7 @@ class RequestsMaxRetriesStatus(
 
 class RequestsMaxRetriesThrottled(
     ours.MaxRetriesExceeded,
-    ours.HTTPError,
-    ours.RateLimitError,
+    ours.TooManyRequests,
     requests.exceptions.RetryError,
     requests.HTTPError,
 ):
@@ -82,6 +81,18 @@ class RequestsDeadlineExceeded(ours.DeadlineExceeded, requests.Timeout):
     """The total timeout ran out."""
 
 
+class RequestsStatus(ours.HTTPError, requests.HTTPError):
+    """The server answered with an error status."""
+
+
+class RequestsUnauthorized(ours.AuthenticationError, requests.HTTPError):
+    """The server refused the credentials."""
+
+
+class RequestsTooManyRequests(ours.TooManyRequests, requests.HTTPError):
+    """The server answered 429."""
+
+
 FLAVOURS = Flavours(
     refusals={
         ours.CircuitBreakerOpen: RequestsCircuitBreakerOpen,
@@ -100,4 +111,9 @@ FLAVOURS = Flavours(
     status=RequestsMaxRetriesStatus,
     throttled=RequestsMaxRetriesThrottled,
     other=RequestsMaxRetries,
+    answers={
+        ours.HTTPError: RequestsStatus,
+        ours.AuthenticationError: RequestsUnauthorized,
+        ours.TooManyRequests: RequestsTooManyRequests,
+    },
 )

@@ -6,27 +6,26 @@ whose ``async def`` methods block and never suspend. Knows requests and urllib3;
 
 from __future__ import annotations
 
-import ssl
-from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, Mapping, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, Mapping, Optional, TypeVar
 
 import requests
-import urllib3.exceptions as urllib3_errors
 from requests.cookies import RequestsCookieJar, merge_cookies
 from requests.hooks import dispatch_hook
-from urllib3.util import Timeout as UrllibTimeout
 
 from . import _requests_errors
 from ._deadline_body import guard_body
+from ._requests_phases import died_before_answer, phase_of
+from ._requests_timeouts import resolve_timeout, within_deadline
 from ._wire import Watch, Wire, current_wire, watchdog
 from .admission import deadline_exceeded
 from .call import Call
 from .core import SystemClock
-from .exceptions import ConnectionManagerError
+from .exceptions import ConnectionManagerError, status_error_class
+from .failure import status_text
 from .hop import Hop
-from .outcome import QUOTA_HEADERS, Outcome, Phase
-from .policies.deadline import tighter
+from .outcome import QUOTA_HEADERS, Outcome, Phase, retry_hint
 from .preparation import copy_request
-from .settings import UNSET
+from .rewinding import position_of
 from .url_query import with_query
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class RequestsHop(Hop[requests.Response]):
     def _send_once(self, request: requests.PreparedRequest) -> requests.Response:
         timeout = self._timeout
         if self.call.deadline is not None:
-            timeout = _within(timeout, self.call)
+            timeout = within_deadline(timeout, self.call)
         began = self.clock.monotonic()
         response = self._adapter.send_once(request, timeout=timeout, **self._send_kwargs)
         self._answered = True
@@ -208,7 +207,7 @@ class RequestsHop(Hop[requests.Response]):
     def stale(self, error: Exception) -> bool:
         if self._answered or not self._wire.reused or self._wire.fired:
             return False
-        return _died_before_answer(error)
+        return died_before_answer(error)
 
     def replayable(self) -> bool:
         return self._position is not _NEVER
@@ -312,23 +311,13 @@ def _body_position(request: requests.PreparedRequest) -> Any:
     body: Any = request.body
     if body is None or isinstance(body, (bytes, str, bytearray)):
         return None
-    position = getattr(request, "_body_position", None)
-    if isinstance(position, int):
-        return position if _seekable(body) else _NEVER
-    if not _seekable(body):
+    found = position_of(body)
+    if found is None:
         # Any other iterable may be the wrapper of a stream, such as a progress bar: once only.
         return None if isinstance(body, (list, tuple)) else _NEVER
-    try:
-        return body.tell()
-    except (AttributeError, OSError):
-        return _NEVER
-
-
-def _seekable(body: Any) -> bool:
-    if not hasattr(body, "seek"):
-        return False
-    seekable = getattr(body, "seekable", None)
-    return bool(seekable()) if callable(seekable) else True
+    # Where requests found it, when the request was prepared.
+    position = getattr(request, "_body_position", None)
+    return position if isinstance(position, int) else found
 
 
 def _text(response: requests.Response) -> Optional[str]:
@@ -338,145 +327,33 @@ def _text(response: requests.Response) -> Optional[str]:
         return None
 
 
-# -- timeouts
-
-
-def resolve_timeout(settings: Any, overrides: Mapping[str, Any], given: Any) -> Any:
-    """Return the timeout for requests: the call's own, or the settings' with its finer parts."""
-    if given is not UNSET:
-        timeout, connect, read = (
-            given,
-            overrides.get("connect_timeout"),
-            overrides.get("read_timeout"),
-        )
-    else:
-        timeout, connect, read = (
-            settings.timeout,
-            settings.connect_timeout,
-            settings.read_timeout,
-        )
-    if connect is None and read is None:
-        return timeout
-    base = _pair(timeout)
-    return (base[0] if connect is None else connect, base[1] if read is None else read)
-
-
-def _pair(timeout: Any) -> Tuple[Any, Any]:
-    if isinstance(timeout, UrllibTimeout):
-        # Not its properties: with a total, they ask a clock that was not started.
-        return _part(timeout, timeout._connect), _part(timeout, timeout._read)
-    if isinstance(timeout, tuple):
-        connect, read = timeout
-        return connect, read
-    return timeout, timeout
-
-
-def _part(timeout: UrllibTimeout, own: Any) -> Optional[float]:
-    parts = [UrllibTimeout.resolve_default_timeout(part) for part in (own, timeout.total)]
-    return min((part for part in parts if part is not None), default=None)
-
-
-def _within(timeout: Any, call: Call) -> Tuple[Optional[float], Optional[float]]:
-    connect, read = _pair(timeout)
-    # urllib3 refuses 0; whoever is that late is caught right after.
-    return (
-        max(tighter(connect, call.deadline) or 0.0, 0.001),
-        max(tighter(read, call.deadline) or 0.0, 0.001),
+def unsuccessful(
+    core: Core, call: Call, response: requests.Response
+) -> Optional[ConnectionManagerError]:
+    """Return the error for a final response, if it is to be raised."""
+    # Doubles made after the class have none of what its constructor sets.
+    status = getattr(response, "status_code", None)
+    if not isinstance(status, int) or status < 400:
+        return None
+    # Adapters of others deliver without a request.
+    request = getattr(response, "request", None) or call.members[-1]
+    url = getattr(response, "url", None) or request.url or ""
+    if not core.raises_for(call, url, status):
+        return None
+    try:
+        _ = response.content
+    except (requests.RequestException, RuntimeError, OSError):
+        response.close()
+    cls = _requests_errors.FLAVOURS.pick(status_error_class(status), None)
+    return cls(
+        status_text(core, request.method or "", url, status),
+        request=request,
+        response=response,
+        status_code=status,
+        headers=response.headers,
+        body=_text(response),
+        retry_after=retry_hint(response.headers, core.clock.time, status == 429),
     )
 
 
-# -- errors
-
-
-_LOCAL = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidHeader,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-    requests.exceptions.UnrewindableBodyError,
-)
-
-
-def phase_of(error: Exception) -> Optional[Phase]:
-    """Tell from requests' error how far the request had got."""
-    if isinstance(error, ConnectionManagerError):
-        return None
-    if isinstance(error, _LOCAL):
-        return Phase.LOCAL
-    if isinstance(error, requests.exceptions.SSLError):
-        return Phase.UNTRUSTED if _is_verification(error) else Phase.SENT
-    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)):
-        return Phase.NOT_SENT
-    if isinstance(
-        error, (requests.ReadTimeout, requests.exceptions.ChunkedEncodingError, requests.Timeout)
-    ):
-        return Phase.SENT
-    if isinstance(error, requests.ConnectionError):
-        return _phase_of_connection_error(error)
-    if isinstance(error, requests.RequestException):
-        return None
-    if isinstance(error, (ValueError, TypeError)):
-        # What requests and urllib3 say of wrong arguments, a timeout for example.
-        return Phase.LOCAL
-    # Adapters of others may let through what requests would have wrapped.
-    if isinstance(error, (urllib3_errors.HTTPError, ConnectionError, TimeoutError)):
-        return Phase.SENT
-    return None
-
-
-_CONNECTING = (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError)
-
-
-def _phase_of_connection_error(error: Exception) -> Phase:
-    for cause in _causes(error):
-        if isinstance(
-            cause, (urllib3_errors.NewConnectionError, urllib3_errors.ConnectTimeoutError)
-        ):
-            return Phase.NOT_SENT
-        if isinstance(cause, urllib3_errors.EmptyPoolError):
-            return Phase.LOCAL
-        if isinstance(cause, urllib3_errors.ClosedPoolError):
-            return Phase.NOT_SENT
-    return Phase.SENT
-
-
-def _causes(error: BaseException) -> Any:
-    """Walk through the errors that requests and urllib3 wrap into one another."""
-    found: Optional[BaseException] = error
-    for _ in range(8):
-        if found is None:
-            return
-        yield found
-        reason = getattr(found, "reason", None)
-        args = [arg for arg in found.args if isinstance(arg, BaseException)]
-        found = reason if isinstance(reason, BaseException) else args[-1] if args else None
-
-
-def _is_verification(error: Exception) -> bool:
-    for cause in _causes(error):
-        if isinstance(cause, (ssl.CertificateError, ssl.SSLCertVerificationError)):
-            return True
-    return "certificate verify failed" in str(error) or "doesn't match" in str(error)
-
-
-def _died_before_answer(error: Exception) -> bool:
-    return any(
-        isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError))
-        for cause in _causes(error)
-    )
-
-
-def check_requests_timeout(timeout: Any, where: str) -> None:
-    """Refuse a timeout that requests can't use.
-
-    :raises ValueError: for a tuple that is not ``(connect, read)``.
-    :raises TypeError: for the object of another library.
-    """
-    wanted = f"timeout must be seconds, (connect, read) or a urllib3 Timeout, not {timeout!r}"
-    if isinstance(timeout, (tuple, list)) and len(timeout) != 2:
-        raise ValueError(f"{wanted} ({where})")
-    if hasattr(timeout, "as_dict") and not isinstance(timeout, UrllibTimeout):
-        raise TypeError(f"{wanted} ({where})")
-
-
-__all__ = ["RequestsHop", "check_requests_timeout", "phase_of", "resolve_timeout", "run_sync"]
+__all__ = ["RequestsHop", "run_sync", "unsuccessful"]

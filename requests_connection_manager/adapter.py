@@ -18,7 +18,7 @@ from urllib3.util.retry import Retry as UrllibRetry
 from ._sync import RequestsHop, run_sync
 from ._wire import teach
 from .call import Call
-from .patterns import Origin
+from .origins import Origin
 from .pipeline import run_pipeline
 from .settings import UNSET
 
@@ -202,8 +202,8 @@ class PipelineAdapter(HTTPAdapter):
                 return self.send_once(request, timeout=timeout, **kwargs)
             return super().send(request, timeout=timeout, **kwargs)
         call = current_call.get()
-        theirs: object = getattr(call.owner, "core", None) if call is not None else None
-        if call is None or theirs is not core:
+        theirs: Any = getattr(call.owner, "core", None) if call is not None else None
+        if call is None or theirs is None or theirs.root is not core:
             call = self._adopt(core, request)
         if not call.timeout_given:
             timeout = UNSET

@@ -17,7 +17,7 @@ from .exceptions import (
     RateLimitExceeded,
 )
 from .hop import Hop
-from .policies.circuit_breaker import CircuitBreaker, Permit
+from .policies.circuit_breaker import Admission, Breaker
 from .policies.rate_limit import RateLimiter, Ticket
 
 R = TypeVar("R")
@@ -27,12 +27,13 @@ T = TypeVar("T")
 class Refusal(Exception):
     """Breaker or limiter said no. Internal: the pipeline turns it into what the caller sees."""
 
-    def __init__(self, reason: str, retry_after: float) -> None:
+    def __init__(self, reason: str, why: str, retry_after: Optional[float]) -> None:
         self.reason = reason
+        self.why = why
         self.retry_after = retry_after
 
 
-async def admit(hop: Hop[R], retrying: bool) -> Tuple[Optional[Permit], Optional[Ticket], float]:
+async def admit(hop: Hop[R], retrying: bool) -> Tuple[Optional[Admission], Optional[Ticket], float]:
     """Pass breaker and limiter; a breaker that is open costs no token."""
     deadline = hop.call.deadline
     if deadline is not None and deadline.expired():
@@ -44,15 +45,18 @@ async def admit(hop: Hop[R], retrying: bool) -> Tuple[Optional[Permit], Optional
             raise _breaker_refusal(hop, wait)
     ticket: Optional[Ticket] = None
     queued = 0.0
+    if hop.queues_elsewhere:
+        queued = await _queue_elsewhere(hop)
     limiter = hop.limiter
     if limiter is not None:
         queue = retrying or hop.settings.rate_limit_mode == "wait"
-        ticket, queued = await _take_token(hop, limiter, queue)
+        ticket, waited = await _take_token(hop, limiter, queue)
+        queued += waited
     if breaker is None:
         return None, ticket, queued
     try:
         permit = await ask(hop, breaker, breaker.acquire)
-        if isinstance(permit, Permit):
+        if not isinstance(permit, (float, int)):
             return permit, ticket, queued
     except BaseException:
         _give_back(ticket)
@@ -66,7 +70,7 @@ def _give_back(ticket: Optional[Ticket]) -> None:
         ticket.cancel()
 
 
-async def ask(hop: Hop[R], breaker: CircuitBreaker, question: Callable[..., T], *args: Any) -> T:
+async def ask(hop: Hop[R], breaker: Breaker, question: Callable[..., T], *args: Any) -> T:
     """Ask the breaker; one whose state is shared between processes does I/O."""
     if breaker.shared:
         answer = await hop.blocking(question, *args)
@@ -79,7 +83,11 @@ async def ask(hop: Hop[R], breaker: CircuitBreaker, question: Callable[..., T], 
 
 def _breaker_refusal(hop: Hop[R], wait: float) -> Refusal:
     hop.events.emit(BreakerRefused(hop.scope.name, hop.method, hop.url, wait))
-    return Refusal("circuit_open", wait)
+    why = f"the circuit breaker of {hop.scope.name} is open"
+    # 0: its probes are under way, or it can't tell.
+    if wait:
+        why += f"; retry after {wait:.3g} s"
+    return Refusal("circuit_open", why, wait)
 
 
 async def _take_token(hop: Hop[R], limiter: RateLimiter, queue: bool) -> Tuple[Ticket, float]:
@@ -88,14 +96,14 @@ async def _take_token(hop: Hop[R], limiter: RateLimiter, queue: bool) -> Tuple[T
     limit = 0.0 if not queue else math.inf if deadline is None else deadline.remaining()
     ticket, wait = limiter.reserve(limit)
     if ticket is None:
-        raise _limiter_refusal(hop, wait)
+        raise _used_up(hop, wait)
     if wait <= 0:
         return ticket, 0.0
     began = hop.clock.monotonic()
     try:
         while wait > 0:
             if deadline is not None and wait >= deadline.remaining():
-                raise _limiter_refusal(hop, wait)
+                raise _used_up(hop, wait)
             await hop.sleep(wait)
             wait = ticket.poll()
     except BaseException:
@@ -106,30 +114,43 @@ async def _take_token(hop: Hop[R], limiter: RateLimiter, queue: bool) -> Tuple[T
     return ticket, queued
 
 
-def _limiter_refusal(hop: Hop[R], wait: float) -> Refusal:
-    hop.events.emit(LimiterRefused(hop.scope.name, hop.method, hop.url, wait))
-    return Refusal("rate_limit", wait)
+async def _queue_elsewhere(hop: Hop[R]) -> float:
+    """Wait in the user's own queue, within the deadline; return the seconds that it took."""
+    began = hop.clock.monotonic()
+    await hop.queue_elsewhere()
+    queued = hop.clock.monotonic() - began
+    deadline = hop.call.deadline
+    if deadline is not None and deadline.expired():
+        raise deadline_exceeded(hop)
+    if queued > 0:
+        hop.events.emit(LimiterWaited(hop.scope.name, hop.method, hop.url, queued))
+    return queued
+
+
+def _used_up(hop: Hop[R], wait: float) -> Refusal:
+    why = f"the rate limit of {hop.scope.name} is used up; a token is free in {wait:.3g} s"
+    return limiter_refusal(hop, why, wait)
+
+
+def limiter_refusal(hop: Hop[R], why: str, wait: Optional[float] = None) -> Refusal:
+    """Return the refusal of a limiter.
+
+    :param wait: the seconds until a token is free; ``None``: the limiter does not tell.
+    """
+    hop.events.emit(LimiterRefused(hop.scope.name, hop.method, hop.url, wait or 0.0))
+    return Refusal("rate_limit", why, wait)
 
 
 def refused(hop: Hop[R], refusal: Refusal) -> ConnectionManagerError:
     """Return the error for a first attempt that was refused."""
-    if refusal.reason == "circuit_open":
-        return hop.error(
-            CircuitBreakerOpen,
-            f"{hop.method} {hop.url}: the circuit breaker of {hop.scope.name} is open; "
-            f"retry after {refusal.retry_after:.3g} s",
-            retry_after=refusal.retry_after,
-        )
-    return hop.error(
-        RateLimitExceeded,
-        f"{hop.method} {hop.url}: the rate limit of {hop.scope.name} is used up; a token is "
-        f"free in {refusal.retry_after:.3g} s",
-        retry_after=refusal.retry_after,
-    )
+    kind = CircuitBreakerOpen if refusal.reason == "circuit_open" else RateLimitExceeded
+    text = f"{hop.method} {hop.url}: {refusal.why}"
+    return hop.error(kind, text, retry_after=refusal.retry_after)
 
 
 def deadline_exceeded(hop: Hop[R]) -> ConnectionManagerError:
-    """Return the error for a call whose time is up."""
+    """Return the error for a call whose time is up, and note on the call that it is."""
+    hop.call.late = True
     seconds = 0.0 if hop.call.deadline is None else hop.call.deadline.seconds
     return hop.error(
         DeadlineExceeded,

@@ -29,14 +29,14 @@ import anyio
 import anyio.to_thread
 
 from . import defaults
-from ._async import CALL, HttpxHop, refine_timeout
+from ._async import CALL, HttpxHop, refine_timeout, unsuccessful
 from .batch import arun_batch, check_batch
 from .call import Call
 from .checks import check_pools, check_tls, refuse_unknown
 from .core import Core, take_overrides
 from .failure import attach_history, report_failure
 from .management import Management, build_core
-from .patterns import origin_of
+from .origins import origin_of
 from .pipeline import run_pipeline
 from .plugins import AsyncPluginManager, ErrorContext, HookType, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
@@ -129,6 +129,7 @@ class AsyncConnectionManager(Management, RenewableClient):
         *,
         total_timeout: Optional[float] = None,
         raise_on_status: bool = True,
+        raise_for_status: bool = False,
         status_forcelist: Iterable[int] = defaults.RETRYABLE_STATUS_CODES,
         allowed_methods: Optional[Iterable[str]] = defaults.IDEMPOTENT_METHODS,
         backoff_max: float = defaults.DEFAULT_BACKOFF_MAX,
@@ -198,7 +199,12 @@ class AsyncConnectionManager(Management, RenewableClient):
     # -- settings
 
     def _change_settings(self, given: Dict[str, Any]) -> None:
+        check_timeout(given.get("timeout", USE_CLIENT_DEFAULT))
         super()._change_settings(given)
+        finer = [given[name] for name in ("connect_timeout", "read_timeout") if name in given]
+        if "timeout" in given or None in finer:
+            self.timeout = _timeout_of(self._core)
+            return
         timeout = self.timeout.as_dict()
         refine_timeout(timeout, given.get("connect_timeout"), given.get("read_timeout"))
         self.timeout = hx.Timeout(**timeout)
@@ -348,7 +354,8 @@ class AsyncConnectionManager(Management, RenewableClient):
             headers = without_added_secrets(request.headers, headers, configuration)
         _edit(request, context, headers)
         call = self._core.begin(str(request.url), overrides, began)
-        call.first_origin = None if before is None else before.first_origin
+        if before is not None:
+            call.first_origin = before.first_origin
         auth = kwargs.get("auth", USE_CLIENT_DEFAULT)
         call.explicit = _explicit_names(request.headers, auth)
         call.timeout_given = request.extensions.get("timeout") != self.timeout.as_dict()
@@ -372,12 +379,16 @@ class AsyncConnectionManager(Management, RenewableClient):
         call.before_auth = frozenset(request.headers)
         token = _current_call.set(call)
         try:
-            return await super().send(
+            response = await super().send(
                 request,
                 stream=stream,
                 auth=auth,
                 follow_redirects=follow_redirects,
             )
+            error = await unsuccessful(self._core, call, request, response)
+            if error is not None:
+                raise error
+            return response
         except Exception as exc:
             attach_history(exc, call)
             raise
@@ -410,7 +421,7 @@ class AsyncConnectionManager(Management, RenewableClient):
         if call is None or call.owner is not self:
             call = self._core.begin(str(request.url), {}, self._core.clock.monotonic())
             call.owner = self
-            call.first_origin = self._core.origin(str(request.url))
+            call.first_origin = call.first_origin or self._core.origin(str(request.url))
         origin = self._core.origin(str(request.url))
         call.redirecting = call.origin is not None and origin != call.origin
         if call.redirecting:

@@ -12,7 +12,7 @@ from urllib3.util.retry import Retry as UrllibRetry
 
 from .endpoints import Configuration, Policy
 from .events import AttemptFinished
-from .patterns import Origin
+from .origins import Origin
 from .policies.deadline import Deadline
 from .settings import Settings
 
@@ -43,6 +43,7 @@ class Call:
     :ivar preparing: the request of the call is being prepared; what is sent meanwhile is not its.
     :ivar members: the requests of the call so far: sending one of them again joins the call.
     :ivar answering: hooks of an endpoint's auth are at work; what they send needs no more auth.
+    :ivar late: its time was found to be up, by a clock or by a timer that is a moment ahead.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Call:
         "finished",
         "first_origin",
         "from_netrc",
+        "late",
         "members",
         "origin",
         "overrides",
@@ -100,6 +102,7 @@ class Call:
         self.preparing = False
         self.members: List[Any] = []
         self.answering = False
+        self.late = False
         self.user_trace: Any = None
         self._key: Optional[str] = None
 

@@ -1,4 +1,4 @@
-"""Checks of what a manager's constructor takes beside the settings: pools and TLS.
+"""Checks of what constructors take beside the settings: pools, TLS and clocks.
 
 Knows the settings, no HTTP library.
 """
@@ -30,6 +30,15 @@ def check_pools(pool_connections: Any, pool_maxsize: Any) -> Tuple[int, int]:
         if value < 1:
             raise ValueError(f"{name} must be an int of at least 1, not {value!r}")
     return pool_connections, pool_maxsize
+
+
+_CLOCK = ("monotonic", "time", "sleep", "asleep")
+
+
+def check_clock(clock: Any) -> None:
+    """Refuse what can't be asked for the time."""
+    if clock is not None and not all(callable(getattr(clock, one, None)) for one in _CLOCK):
+        raise TypeError(f"clock must have the methods {', '.join(_CLOCK)}, not {clock!r}")
 
 
 def check_tls(verify: Any, cert: Any, ssl_context: Any) -> None:

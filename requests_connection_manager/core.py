@@ -1,7 +1,8 @@
 """What a manager is made of, whatever HTTP library it stands on.
 
-Holds :class:`Core`: the snapshot of the settings, the live registry, the events, the clock. Both
-managers own one. Knows no HTTP library.
+Holds :class:`Core`: the snapshot of the settings, the live registry, the events, the clock. Each
+manager owns one; a sibling that differs in some settings only has a :class:`DerivedCore`. Knows no
+HTTP library.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Callable, Deque, Dict, Mapping, Optional, Tuple
 from .call import Call
 from .endpoints import Configuration, Policy
 from .events import EventStream
-from .patterns import Origin, origin_of
+from .origins import Origin, origin_of
 from .plugins import HookType, PluginManager
 from .policies.deadline import Deadline
 from .redaction import redact_forms, redact_url, secret_forms
@@ -94,6 +95,9 @@ class Core:
 
     Thread-safe: the configuration is an immutable snapshot that is swapped under a lock; a call
     keeps the one with which it began.
+
+    :ivar home: the only origin that gets manager-wide credentials; ``None``: that of the first
+        hop of each call.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class Core:
         self.plugins = plugins
         self.clock: Clock = SystemClock() if clock is None else clock
         self.max_scopes = max_scopes
+        self.home: Optional[Origin] = None
         self.events = EventStream()
         self.registry = Registry(self.clock.monotonic, max_scopes)
         self.stats = Statistics(max_scopes)
@@ -119,8 +124,14 @@ class Core:
         # Collected at first use: every URL with a query is looked through for them.
         self._secret_forms: Optional[Tuple[str, ...]] = None
         self._recent: Deque[Configuration] = deque((configuration,), _SNAPSHOTS_KEPT)
+        self._siblings: weakref.WeakSet[DerivedCore] = weakref.WeakSet()
         self.registry.follow(configuration)
         _alive.add(self)
+
+    @property
+    def root(self) -> Core:
+        """The core to which everything alive belongs: this one."""
+        return self
 
     def configure(self, change: Callable[[Configuration], Configuration]) -> None:
         """Swap the snapshot for what ``change`` makes of it."""
@@ -130,6 +141,33 @@ class Core:
             self._secret_forms = None
             self._recent.append(self.configuration)
             self.registry.follow(self.configuration)
+            for sibling in self._siblings:
+                sibling.follow(self.configuration)
+
+    def change_settings(self, checked: Mapping[str, Any]) -> None:
+        """Use other values for some settings from now on."""
+        self.configure(lambda known: known.replaced(settings=known.settings.merged(checked)))
+
+    def derived(self, checked: Mapping[str, Any]) -> DerivedCore:
+        """Return a core that shares everything but the given settings with this one."""
+        return DerivedCore(self, checked)
+
+    def admit_sibling(self, sibling: DerivedCore, changes: Mapping[str, Any]) -> None:
+        """Let ``sibling`` follow the configuration from now on, with changes of its own."""
+        with self._lock:
+            self._siblings.add(sibling)
+            sibling.changes = {**sibling.changes, **changes}
+            sibling.follow(self.configuration)
+            # Errors of its calls may quote secrets as well.
+            self._snapshots.add(sibling.configuration)
+
+    def raises_for(self, call: Call, url: str, status: int) -> bool:
+        """Tell whether a final response of this status is to be raised as an error."""
+        if status < 400:
+            return False
+        if not call.configuration.raises_for_status and "raise_for_status" not in call.overrides:
+            return False
+        return call.settings_for(self.policy(call, url))[0].raise_for_status
 
     def shown(self, url: str) -> str:
         """Return a URL for events and messages, without what a server may have echoed in it."""
@@ -155,7 +193,7 @@ class Core:
         :param began: when its clock started, before the hooks.
         """
         configuration = self.configuration
-        call = Call(configuration, overrides)
+        call = Call(configuration, overrides, self.home)
         if configuration.limits_time or "total_timeout" in overrides:
             settings, _ = call.settings_for(configuration.resolve(url))
             if settings.total_timeout is not None:
@@ -198,6 +236,7 @@ class Core:
             "endpoints": configuration.endpoints,
             "hooks": {kind: self.plugins.hooks(kind) for kind in HookType},
             "max_scopes": self.max_scopes,
+            "home": self.home,
         }
 
     @classmethod
@@ -207,7 +246,9 @@ class Core:
             for hook in hooks:
                 plugins.register_hook(kind, hook)
         configuration = Configuration(state["settings"], state["credentials"], state["endpoints"])
-        return cls(configuration, plugins, state["clock"].clock, state["max_scopes"])
+        core = cls(configuration, plugins, state["clock"].clock, state["max_scopes"])
+        core.home = state["home"]
+        return core
 
     def renew_locks(self) -> None:
         """Replace every lock; another thread may have held one when the process forked."""
@@ -215,6 +256,46 @@ class Core:
         for part in (self.plugins, self.events, self.stats):
             part.renew_lock()
         self.registry.renew_locks()
+
+
+class DerivedCore(Core):
+    """The core of a manager's sibling: other values for some settings, all else shared.
+
+    Credentials, endpoint settings, hooks, events, breakers and limiters are the root's, and so is
+    every change of them.
+
+    :ivar changes: the settings, checked, that are the sibling's own.
+    """
+
+    def __init__(self, parent: Core, changes: Mapping[str, Any]) -> None:
+        # Nothing of its own but the snapshot: what is alive has one place.
+        self.__dict__.update(vars(parent.root))
+        self._root = parent.root
+        self.home = parent.home
+        self.changes: Dict[str, Any] = dict(getattr(parent, "changes", ()))
+        self._root.admit_sibling(self, changes)
+
+    @property
+    def root(self) -> Core:
+        """The core to which everything alive belongs."""
+        return self._root
+
+    def follow(self, configuration: Configuration) -> None:
+        """Take over a new configuration of the root."""
+        own = configuration.settings.merged(self.changes)
+        self.configuration = configuration.replaced(settings=own)
+
+    def configure(self, change: Callable[[Configuration], Configuration]) -> None:
+        """Change what is shared."""
+        self._root.configure(change)
+
+    def change_settings(self, checked: Mapping[str, Any]) -> None:
+        """Use other values for some settings from now on, for this sibling alone."""
+        self._root.admit_sibling(self, checked)
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without the credentials of the manager and its endpoints."""
+        return self._root.redact(text)
 
 
 _alive: weakref.WeakSet[Core] = weakref.WeakSet()

@@ -90,6 +90,9 @@ class Configuration:
         self._index: Optional[PatternIndex[Policy]] = None
         self._held: Optional[FrozenSet[int]] = None
         self._secrets: Optional[FrozenSet[str]] = None
+        self.raises_for_status = settings.raise_for_status or any(
+            own.get("raise_for_status") for own in self.endpoints.values()
+        )
         # Most managers set no total_timeout: then a call need not look for its policy first.
         self.limits_time = settings.total_timeout is not None or any(
             own.get("total_timeout") is not None for own in self.endpoints.values()

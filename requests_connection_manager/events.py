@@ -108,9 +108,14 @@ class LimiterWaited(Event):
 
 @dataclass(frozen=True)
 class LimiterRefused(Event):
-    """The limiter refused to send; a token is free in ``retry_after`` seconds."""
+    """The limiter refused to send; a token is free in ``retry_after`` seconds (0.0: unknown)."""
 
     retry_after: float
+
+    @property
+    def outlook(self) -> str:
+        """What is known of the next token, in words."""
+        return f"a token is free in {self.retry_after:.3g} s" if self.retry_after else "no token"
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ _LOG: Dict[Type[Event], Tuple[int, str]] = {
     LimiterWaited: (logging.DEBUG, "{e.method} {e.url}: waited {e.seconds:.3g} s for a token"),
     LimiterRefused: (
         logging.WARNING,
-        "{e.method} {e.url}: rate limit of {e.scope}, a token is free in {e.retry_after:.3g} s",
+        "{e.method} {e.url}: rate limit of {e.scope}, {e.outlook}",
     ),
     CallFailed: (logging.ERROR, "{e.method} {e.url}: {e.error}: {e.text}"),
 }

@@ -9,7 +9,7 @@ actually raised is a subclass that is *also* the error of the library underneath
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple, Type
+from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,34 @@ class AuthenticationError(HTTPError):
 
 
 class ConnectionError(ConnectionManagerError):
-    """The network failed: no connection, or one that broke."""
+    """The network failed: no connection, or one that broke.
+
+    :ivar sent: whether the request may have reached the server; ``None`` when unknown.
+    :ivar stale: a kept-alive connection turned out to be dead before any answer came.
+    """
+
+    sent: Optional[bool] = None
+    stale: bool = False
 
 
 class TimeoutError(ConnectionManagerError):
-    """Something took longer than it was given."""
+    """Something took longer than it was given.
+
+    :ivar sent: whether the request may have reached the server; ``None`` when unknown.
+    """
+
+    sent: Optional[bool] = None
 
 
 class ValidationError(ConnectionManagerError):
-    """A request or a response is not of the promised form."""
+    """A request or a response is not of the promised form.
+
+    :ivar body: what was found instead, or ``None``.
+    :ivar path: where in it: keys and indexes from the top.
+    """
+
+    body: Any = None
+    path: Tuple[Union[str, int], ...] = ()
 
 
 class RateLimitError(ConnectionManagerError):
@@ -116,6 +135,10 @@ class RateLimitError(ConnectionManagerError):
     """
 
     retry_after: Optional[float] = None
+
+
+class TooManyRequests(HTTPError, RateLimitError):
+    """The server answered 429: it asks for less traffic."""
 
 
 class RateLimitExceeded(RateLimitError):
@@ -155,6 +178,17 @@ class DeadlineExceeded(TimeoutError):
     """``total_timeout`` ran out, whatever the call was doing at that moment."""
 
 
+def status_error_class(status: int) -> Type[HTTPError]:
+    """Return the class of the error for an unsuccessful status.
+
+    >>> status_error_class(403).__name__, status_error_class(404).__name__
+    ('AuthenticationError', 'HTTPError')
+    """
+    if status in (401, 403):
+        return AuthenticationError
+    return TooManyRequests if status == 429 else HTTPError
+
+
 __all__ = [
     "AuthenticationError",
     "CircuitBreakerOpen",
@@ -167,6 +201,8 @@ __all__ = [
     "RateLimitExceeded",
     "RequestSummary",
     "TimeoutError",
+    "TooManyRequests",
     "ValidationError",
     "public_name",
+    "status_error_class",
 ]

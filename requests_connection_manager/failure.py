@@ -5,17 +5,27 @@ Knows calls and events, no HTTP library.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from .events import CallFailed
 from .exceptions import public_name
-from .patterns import origin_of
+from .origins import origin_of
 from .redaction import redact_text, redact_url
 from .registry import origin_text
 
 if TYPE_CHECKING:
     from .call import Call
     from .core import Core
+
+
+def status_text(core: Core, method: str, url: str, status: int) -> str:
+    """Return the message of an error for a status."""
+    phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
+    return f"{method} {core.shown(url)}: status {status} {phrase}".rstrip()
+
+
+_KNOWN = frozenset(HTTPStatus)
 
 
 def attach_history(exc: Exception, call: Call) -> None:

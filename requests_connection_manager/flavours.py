@@ -22,6 +22,7 @@ class Flavours(NamedTuple):
     :ivar status: for retries that ended with a status.
     :ivar throttled: for retries that ended with a 429.
     :ivar other: for retries that ended with anything else.
+    :ivar answers: for responses that were final, by our class for their status.
     """
 
     refusals: Mapping[ErrorClass, ErrorClass]
@@ -29,11 +30,14 @@ class Flavours(NamedTuple):
     status: ErrorClass
     throttled: ErrorClass
     other: ErrorClass
+    answers: Mapping[ErrorClass, ErrorClass]
 
     def pick(self, kind: ErrorClass, outcome: Optional[Outcome]) -> ErrorClass:
         """Return the class of ``kind`` that is also the library's own for this outcome."""
         if kind in self.refusals:
             return self.refusals[kind]
+        if kind in self.answers:
+            return self.answers[kind]
         if outcome is None:
             return self.other
         if outcome.error is None:

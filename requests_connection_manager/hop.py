@@ -26,7 +26,7 @@ from .events import EventStream
 from .exceptions import ConnectionManagerError
 from .outcome import Outcome, Phase
 from .policies.auth import choose
-from .policies.circuit_breaker import CircuitBreaker
+from .policies.circuit_breaker import Breaker
 from .policies.rate_limit import RateLimiter
 from .policies.retry_budget import RetryBudget
 from .registry import Scope
@@ -50,6 +50,7 @@ class Hop(Generic[R]):
 
     :ivar keyed: the request carries an idempotency key.
     :ivar sent: this attempt was handed to the transport; drivers set it right before they do.
+    :ivar queues_elsewhere: the user has a limiter that is no ``RateLimiter``.
     """
 
     call: Call
@@ -63,7 +64,8 @@ class Hop(Generic[R]):
     """The URL, redacted: for events and messages."""
     keyed: bool
     sent: bool = False
-    breaker: Optional[CircuitBreaker]
+    queues_elsewhere: bool = False
+    breaker: Optional[Breaker]
     limiter: Optional[RateLimiter]
     budget: Optional[RetryBudget]
 
@@ -112,6 +114,9 @@ class Hop(Generic[R]):
         auth = None if "authorization" in call.explicit or call.answering else policy.auth
         return Additions((*headers, *own, *keys), query, auth)
 
+    async def queue_elsewhere(self) -> None:
+        """Wait in a queue of the user's own, of which only that is known; most have none."""
+
     async def send(self) -> R:
         """Send once, on a copy with credentials, within timeout and deadline."""
         raise NotImplementedError
@@ -147,6 +152,10 @@ class Hop(Generic[R]):
     def replayable(self) -> bool:
         """Tell whether the body can be sent once more."""
         raise NotImplementedError
+
+    def failure(self, error: Exception, phase: Phase) -> Outcome:
+        """Tell what an attempt came to that failed; drivers may know more than the error."""
+        return Outcome(error=error, phase=phase)
 
     async def replace_connection(self) -> None:
         """Make the next send use a new connection."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
+from .checks import check_clock
 from .core import Core
 from .endpoints import Configuration, Pattern, check_endpoint, pattern_name
 from .events import Event, Listener
-from .patterns import origin_of
+from .origins import origin_of
 from .plugins import Hook, HookType, PluginManager
 from .policies.auth import AUTH_FIELDS, AUTH_TYPES
 from .policies.circuit_breaker import CircuitBreaker
@@ -19,17 +20,17 @@ from .policies.retry_budget import RetryBudget
 from .redaction import REDACTED, redact_sensitive_data, redact_text, redact_url
 from .registry import Parts, origin_text, scope_name
 from .settings import (
+    CALL,
     ENDPOINT,
     MANAGER,
     MANAGER_SETTINGS,
+    SIBLING_SETTINGS,
     UNSET,
     Settings,
     check_settings,
     unknown_setting,
 )
 from .types import Clock
-
-_CLOCK = ("monotonic", "time", "sleep", "asleep")
 
 _AUTHORIZATION = ("bearer_token", "oauth2_token", "basic_auth")
 
@@ -80,8 +81,7 @@ def build_core(
         )
     if isinstance(max_scopes, bool) or not isinstance(max_scopes, int) or max_scopes < 1:
         raise ValueError(f"max_scopes must be an int of at least 1, not {max_scopes!r}")
-    if clock is not None and not all(callable(getattr(clock, one, None)) for one in _CLOCK):
-        raise TypeError(f"clock must have the methods {', '.join(_CLOCK)}, not {clock!r}")
+    check_clock(clock)
     credentials = {name: settings.pop(name) for name in _CREDENTIALS if name in settings}
     configuration = Configuration(
         Settings().merged(settings),
@@ -92,6 +92,22 @@ def build_core(
 
 
 _CREDENTIALS = (*AUTH_FIELDS, "api_key_header")
+
+
+def check_sibling(given: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the settings in which a sibling is to differ, checked.
+
+    :raises ValueError: for one that can't differ, because breakers and limiters are shared.
+    """
+    for name in given:
+        if name not in SIBLING_SETTINGS:
+            raise ValueError(unknown_setting(name, SIBLING_SETTINGS, "with_options"))
+    timeout = {name: one for name, one in given.items() if name == "timeout"}
+    others = {name: one for name, one in given.items() if name != "timeout"}
+    return {
+        **check_settings(others, CALL, "with_options"),
+        **check_settings(timeout, MANAGER, "with_options"),
+    }
 
 
 class Management:
@@ -237,9 +253,28 @@ class Management:
         given = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
         self._change_settings({name: one for name, one in given.items() if one is not None})
 
+    # -- any setting
+
+    def update_settings(self, **settings: Any) -> None:
+        """Use other values for some settings from now on; connections and cookies stay.
+
+        :param settings: what the constructor takes, such as ``max_retries=5``; not credentials,
+            which have setters of their own.
+        :raises TypeError: for a value of the wrong type.
+        :raises ValueError: for a value out of range or an unknown setting; nothing is changed then.
+        """
+        for name in settings:
+            if name in _CREDENTIALS:
+                raise ValueError(f"{name} is a credential; use its setter, such as set_api_key()")
+        self._change_settings(settings)
+
     def _change_settings(self, given: Dict[str, Any]) -> None:
-        checked = check_settings(given, MANAGER, "manager")
-        self._core.configure(lambda known: known.replaced(settings=known.settings.merged(checked)))
+        self._core.change_settings(self._check_change(given))
+
+    def _check_change(self, given: Mapping[str, Any]) -> Dict[str, Any]:
+        if self._core.root is self._core:
+            return check_settings(given, MANAGER, "manager")
+        return check_sibling(given)
 
     # -- hooks and events
 
@@ -322,9 +357,10 @@ class Management:
         configuration = self._core.configuration
         policy = configuration.resolve(url)
         origin = origin_of(url)
+        mine = self._core.home in (None, origin)
         names = [
             name
-            for level in (configuration.credentials, policy.credentials)
+            for level in (configuration.credentials if mine else None, policy.credentials)
             if level is not None
             for name in [*(name for name, _ in level.headers), *(level.query or ())[:1]]
         ]

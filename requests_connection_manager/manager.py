@@ -33,7 +33,8 @@ from requests.structures import CaseInsensitiveDict
 
 from . import defaults
 from ._redirect_request import RedirectRequest, crosses_origin, remember_origin
-from ._sync import check_requests_timeout, resolve_timeout
+from ._requests_timeouts import check_requests_timeout, resolve_timeout
+from ._sync import unsuccessful
 from .adapter import PipelineAdapter, current_call
 from .batch import check_batch, current_crew, run_batch
 from .call import Call
@@ -41,11 +42,12 @@ from .checks import check_pools, check_tls, refuse_unknown
 from .core import Core, take_overrides
 from .environment import Environment
 from .failure import attach_history, report_failure
-from .management import Management, build_core
-from .patterns import origin_of
+from .management import Management, build_core, check_sibling
+from .origins import origin_of
 from .plugins import ErrorContext, PluginManager, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
 from .preparation import PreparingSession
+from .redaction import is_sensitive_parameter
 from .redirects import sensitive_names, without_added_secrets
 from .settings import UNSET
 from .types import BatchResults, Clock, RequestData
@@ -98,6 +100,7 @@ class ConnectionManager(Management, PreparingSession):
     :param total_timeout: seconds for a whole call: waits, redirects, retries and the body.
     :param raise_on_status: raise ``MaxRetriesExceeded`` when retries end on a status; ``False``:
         return the last response.
+    :param raise_for_status: raise ``HTTPError`` for any final 4xx or 5xx.
     :param status_forcelist: statuses worth a retry.
     :param allowed_methods: methods that may be re-sent once the server may have seen them.
     :param backoff_max: longest delay in seconds.
@@ -153,6 +156,7 @@ class ConnectionManager(Management, PreparingSession):
         *,
         total_timeout: Optional[float] = None,
         raise_on_status: bool = True,
+        raise_for_status: bool = False,
         status_forcelist: Iterable[int] = defaults.RETRYABLE_STATUS_CODES,
         allowed_methods: Optional[Iterable[str]] = defaults.IDEMPOTENT_METHODS,
         backoff_max: float = defaults.DEFAULT_BACKOFF_MAX,
@@ -215,7 +219,7 @@ class ConnectionManager(Management, PreparingSession):
         # requests' own constructor mounts before there is a core.
         core = self.__dict__.get("_core")
         if isinstance(adapter, PipelineAdapter) and core is not None:
-            adapter.manage(core)
+            adapter.manage(core.root)
         super().mount(prefix, adapter)
 
     def add_endpoint_config(self, pattern: Any, config: Dict[str, Any]) -> None:
@@ -236,7 +240,33 @@ class ConnectionManager(Management, PreparingSession):
     def _manage_adapters(self) -> None:
         for adapter in self.adapters.values():
             if isinstance(adapter, PipelineAdapter):
-                adapter.manage(self._core)
+                adapter.manage(self._core.root)
+
+    def with_options(self, **settings: Any) -> ConnectionManager:
+        """Return a sibling that differs in some settings and shares everything else.
+
+        The two share connections, cookies, headers, credentials, endpoint settings, hooks,
+        listeners, breakers and limiters; what either changes of these holds for both. Attributes
+        such as ``auth``, ``verify`` and ``proxies`` are copied. Closing either closes the
+        connections.
+
+        :param settings: what a single call may be given, and ``timeout``.
+        :raises TypeError: for a value of the wrong type.
+        :raises ValueError: for a value out of range, or a setting that can't differ.
+
+        >>> manager = ConnectionManager()
+        >>> patient = manager.with_options(max_retries=8, backoff_factor=1)
+        >>> patient.explain("GET", "https://api.test/")["settings"]["max_retries"]
+        8
+        >>> patient.cookies is manager.cookies
+        True
+        """
+        check_requests_timeout(settings.get("timeout"), "with_options")
+        core = self._core.derived(check_sibling(settings))
+        sibling = type(self).__new__(type(self))
+        sibling.__dict__.update(self.__dict__, _core=core)
+        _alive.add(sibling)
+        return sibling
 
     # -- TLS at run time
 
@@ -354,10 +384,26 @@ class ConnectionManager(Management, PreparingSession):
         url = str(context.url)
         call = self._core.begin(url, overrides, began)
         call.explicit = _explicit_names(kwargs)
+        home = self._core.home
+        if home is not None and home != self._core.origin(url):
+            self._leave_at_home(kwargs, call.explicit)
         call.timeout_given = "timeout" in kwargs
         if not call.timeout_given:
             kwargs["timeout"] = self._default_timeout(call, url)
         return self._as_call(call, super().request, context.method, context.url, **kwargs)
+
+    def _leave_at_home(self, kwargs: Dict[str, Any], explicit: Any) -> None:
+        """Keep the session's own credentials off a request that goes elsewhere."""
+        names = [*sensitive_names(self.headers, self._core.configuration), "Authorization"]
+        # What is None is taken off: requests' own way to say so.
+        off = {name: None for name in names if name.lower() not in explicit}
+        kwargs["headers"] = {**off, **dict(kwargs.get("headers") or {})}
+        if self.auth is not None and kwargs.get("auth") is None:
+            kwargs["auth"] = _no_auth
+        params = kwargs.get("params")
+        if isinstance(self.params, Mapping) and (params is None or isinstance(params, Mapping)):
+            secret = {name: None for name in self.params if is_sensitive_parameter(name)}
+            kwargs["params"] = {**secret, **dict(params or {})}
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request, as ``requests.Session.send``; settings of a call are taken too.
@@ -437,6 +483,9 @@ class ConnectionManager(Management, PreparingSession):
             if isinstance(response, requests.Response):
                 # Adapters that the user mounted deliver without a history.
                 response.__dict__.setdefault("attempts", tuple(call.attempts))
+                error = unsuccessful(self._core, call, response)
+                if error is not None:
+                    raise error
             return response
         except Exception as exc:
             attach_history(exc, call)
@@ -620,6 +669,10 @@ def _explicit_names(kwargs: Mapping[str, Any]) -> Any:
     if kwargs.get("auth"):
         names.add("authorization")
     return frozenset(names)
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _same_target(one: requests.PreparedRequest, other: requests.PreparedRequest) -> bool:

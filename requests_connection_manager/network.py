@@ -5,12 +5,15 @@ network backend that httpcore chose and remembers the socket of each stream. Bot
 answers as httpcore. Opens and reads nothing itself.
 """
 
+# ruff: noqa: ASYNC109 - the timeouts are parameters of httpcore's.
+
 from __future__ import annotations
 
 import select
 import sys
 from typing import Any, Iterable, List, Optional
 
+import anyio
 import httpcore
 
 _HAS_POLL = sys.platform != "win32" and hasattr(select, "poll")
@@ -115,11 +118,19 @@ class QuickStream(httpcore.AsyncNetworkStream):
         timeout: Optional[float] = None,
     ) -> httpcore.AsyncNetworkStream:
         """Upgrade to TLS."""
-        return QuickStream(
-            await self._stream.start_tls(
-                ssl_context, server_hostname=server_hostname, timeout=timeout
+        try:
+            return QuickStream(
+                await self._stream.start_tls(
+                    ssl_context, server_hostname=server_hostname, timeout=timeout
+                )
             )
-        )
+        except Exception:
+            raise
+        except BaseException:
+            # Cancelled: httpcore closes the stream after its own errors only.
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the stream tells; whether it is readable, without asking it."""

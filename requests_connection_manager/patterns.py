@@ -1,8 +1,8 @@
 """URL patterns: which of many patterns is the most specific one for a URL.
 
-Holds the parsing of URLs into :class:`Origin` and path, of patterns into :class:`UrlPattern`, and
-:class:`PatternIndex`, which finds the best pattern without trying them all. Knows nothing of
-settings, credentials or HTTP libraries: what a pattern stands for is the caller's business.
+Holds the parsing of patterns into :class:`UrlPattern`, and :class:`PatternIndex`, which finds the
+best pattern without trying them all. Knows nothing of settings, credentials or HTTP libraries:
+what a pattern stands for is the caller's business.
 
 Laws:
 
@@ -14,157 +14,32 @@ Laws:
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Dict, Generic, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
-from urllib.parse import quote
+from typing import Dict, Generic, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from ._lazy_regex import lazy_regex
+from .origins import (
+    DEFAULT_PORTS,
+    HOST_PORT,
+    MAX_KNOWN_ORIGINS,
+    Origin,
+    normal_host,
+    normal_path,
+    origin_of,
+    path_of,
+    port_number,
+)
 from .redaction import redact_url
 
 V = TypeVar("V")
 PatternKey = Union[str, "re.Pattern[str]"]
 """A pattern as a user writes it."""
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_MAX_KNOWN_ORIGINS = 1024
-_URL = lazy_regex(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)")
-_HOST_PORT = lazy_regex(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
-_HOST = lazy_regex(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_ZONE = lazy_regex(r"[A-Za-z0-9._~-]+")
+
 # Only such a prefix of a URL says the same about the origin whatever follows it.
 _CACHEABLE = lazy_regex(r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:\[\]-]+")
-
-_PATH_SAFE = "!$&'()*+,;=:@/~%"
-_PLAIN_PATH = lazy_regex(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]*)+")
-_ESCAPE = lazy_regex(r"%([0-9A-Fa-f]{2})?")
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-
-
-class Origin(NamedTuple):
-    """Where a URL leads: ``scheme``, ``host`` and ``port``, comparable as they are.
-
-    ``scheme`` and ``host`` are lower case, an international host is in its punycode form, an IPv6
-    host stands in brackets, and one trailing dot of a host is dropped. ``port`` is the effective
-    one (443 for https without a port) and 0 where none is known. A host that cannot be read safely
-    becomes ``?`` and a digest: equal for equal text only, and without anything secret in it.
-    """
-
-    scheme: str
-    host: str
-    port: int
-
-
-def origin_of(url: str) -> Origin:
-    """Return the origin of ``url``; never raises for a ``str``.
-
-    >>> origin_of("https://user:secret@API.example.com/v1?x=1")
-    Origin(scheme='https', host='api.example.com', port=443)
-    >>> origin_of("ftp://example.com/").port
-    0
-    """
-    found = _URL.match(url)
-    return _origin(found.group(1), found.group(2)) if found else Origin("", _opaque(url), 0)
-
-
-def split(url: str) -> Tuple[Origin, str]:
-    """Return the origin of ``url`` and its path, normalised the way it is sent.
-
-    Dot segments are removed (also percent-encoded ones), unreserved characters are decoded, what
-    must be encoded is (RFC 3986, 6.2.2). An encoded slash stays encoded. Never raises for a
-    ``str``.
-
-    >>> split("https://example.com:8443/v1/../%61dmin?next=/v1")
-    (Origin(scheme='https', host='example.com', port=8443), '/admin')
-    """
-    return origin_of(url), _path_of(url)
-
-
-def _path_of(url: str) -> str:
-    found = _URL.match(url)
-    return _normal_path(found.group(3)) if found else "/"
-
-
-def _origin(scheme: str, authority: str) -> Origin:
-    # urllib3 ends the host at a backslash, httpx does not: such a URL leads to neither for us.
-    if "\\" in authority:
-        return Origin(scheme.lower(), _opaque(authority), 0)
-    return _origin_of_host(scheme.lower(), authority.rpartition("@")[2])
-
-
-@lru_cache(maxsize=_MAX_KNOWN_ORIGINS)
-def _origin_of_host(scheme: str, host_port: str) -> Origin:
-    found = _HOST_PORT.fullmatch(host_port)
-    host = _normal_host(found.group(1)) if found else None
-    port = _port_number(found.group(2)) if found else None
-    if host is None or port is None:
-        return Origin(scheme, _opaque(host_port), 0)
-    return Origin(scheme, host, port or _DEFAULT_PORTS.get(scheme, 0))
-
-
-def _port_number(text: Optional[str]) -> Optional[int]:
-    digits = (text or "").lstrip("0") or "0"
-    return int(digits) if len(digits) <= 5 and int(digits) <= 65535 else None
-
-
-def _opaque(text: str) -> str:
-    return "?" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _normal_host(text: str) -> Optional[str]:
-    """Return the one spelling of a host, or None for what is no host."""
-    if text.startswith("["):
-        return _normal_ipv6(text[1:-1])
-    host = text.lower() if text.isascii() else _punycode(text)
-    host = host[:-1] if host.endswith(".") else host
-    return host if _HOST.fullmatch(host) else None
-
-
-def _normal_ipv6(text: str) -> Optional[str]:
-    # The zone is split off first: Python 3.8 knows no zones, and writes them as %, URLs as %25.
-    address, percent, zone = text.partition("%")
-    zone = zone[2:] if zone.startswith("25") and zone != "25" else zone
-    if percent and not _ZONE.fullmatch(zone):
-        return None
-    try:
-        return f"[{ipaddress.IPv6Address(address).compressed}{percent}{zone}]"
-    except ValueError:
-        return None
-
-
-def _punycode(text: str) -> str:
-    import idna  # a dependency of requests and httpx; needed for non-ASCII hosts only
-
-    try:
-        return idna.encode(text, uts46=True).decode("ascii")
-    except UnicodeError:
-        return ""
-
-
-def _normal_path(raw: str) -> str:
-    if _PLAIN_PATH.fullmatch(raw):
-        return raw
-    text = quote(_ESCAPE.sub(_normal_escape, raw), safe=_PATH_SAFE, errors="surrogatepass")
-    kept: List[str] = []
-    for segment in text.split("/")[1:]:
-        if segment == "..":
-            del kept[-1:]
-        elif segment != ".":
-            kept.append(segment)
-    if text.endswith(("/.", "/..")):
-        kept.append("")
-    return "/" + "/".join(kept)
-
-
-def _normal_escape(found: re.Match[str]) -> str:
-    digits = found.group(1)
-    if not digits:
-        return "%25"
-    char = chr(int(digits, 16))
-    return char if char in _UNRESERVED else f"%{digits.upper()}"
 
 
 def _segments(path: str) -> Tuple[str, ...]:
@@ -175,7 +50,7 @@ def _shown(origin: Origin, path: str) -> str:
     """Return the text that regular expressions see; none of a host that is not clear."""
     if origin.host.startswith("?"):
         return ""
-    port = f":{origin.port}" if origin.port != _DEFAULT_PORTS.get(origin.scheme, 0) else ""
+    port = f":{origin.port}" if origin.port != DEFAULT_PORTS.get(origin.scheme, 0) else ""
     return f"{origin.scheme}://{origin.host}{port}{path}"
 
 
@@ -259,6 +134,7 @@ class UrlPattern:
     def matches(self, origin: Origin, path: str) -> bool:
         """Return whether it matches a URL given as :func:`split` returns it.
 
+        >>> from requests_connection_manager.origins import split
         >>> UrlPattern.compile("example.com/v1").matches(*split("http://example.com/v1/users?a=b"))
         True
         >>> UrlPattern.compile("example.com").matches(*split("https://evil.test/?x=example.com"))
@@ -270,7 +146,7 @@ class UrlPattern:
         return self._matches_origin(origin) and self._matches_path(_segments(path))
 
     def _matches_origin(self, origin: Origin) -> bool:
-        if origin.scheme not in _DEFAULT_PORTS or self.scheme not in ("", origin.scheme):
+        if origin.scheme not in DEFAULT_PORTS or self.scheme not in ("", origin.scheme):
             return False
         if self.port not in (0, origin.port):
             return False
@@ -300,7 +176,7 @@ def _parse(pattern: str) -> UrlPattern:
     scheme, separator, rest = pattern.partition("://")
     if not separator:
         scheme, rest = "", pattern
-    if separator and scheme.lower() not in _DEFAULT_PORTS:
+    if separator and scheme.lower() not in DEFAULT_PORTS:
         raise _refuse(pattern, "the scheme is not http or https", "https://api.example.com")
     if rest.startswith("//"):
         raise _refuse(pattern, "it begins with two slashes", "api.example.com/v1")
@@ -328,21 +204,21 @@ def _parse_authority(pattern: str, authority: str) -> Tuple[bool, str, int]:
     if "@" in authority:
         raise _refuse(pattern, "user names are never looked at", "api.example.com")
     below = authority.startswith("*.")
-    found = _HOST_PORT.fullmatch(authority[2:] if below else authority)
+    found = HOST_PORT.fullmatch(authority[2:] if below else authority)
     if found is None:
         raise _refuse(pattern, "host or port is not valid", "api.example.com:8443")
     if "*" in found.group(1):
         raise _refuse(pattern, "'*' in a host may only be a leading '*.'", "*.example.com")
-    host = _normal_host(found.group(1))
+    host = normal_host(found.group(1))
     if host is None or (below and host.startswith("[")):
         raise _refuse(pattern, "the host is not valid", "api.example.com")
-    if found.group(2) is not None and not _port_number(found.group(2)):
+    if found.group(2) is not None and not port_number(found.group(2)):
         raise _refuse(pattern, "the port is not 1 to 65535", "api.example.com:8443")
-    return below, host, _port_number(found.group(2)) or 0
+    return below, host, port_number(found.group(2)) or 0
 
 
 def _parse_path(pattern: str, path: str) -> Tuple[str, ...]:
-    segments = _segments(_normal_path("/" + path))
+    segments = _segments(normal_path("/" + path))
     if any("*" in segment and segment != "*" for segment in segments):
         raise _refuse(pattern, "'*' in a path is one whole segment", "api.example.com/*/users")
     # '/v1/' is the same prefix as '/v1'.
@@ -502,7 +378,7 @@ class PatternIndex(Generic[V]):
     def _search(self, url: str, plan: _Plan[V]) -> Optional[Entry[V]]:
         if plan is self._unknown:
             plan = self._learn(url)
-        path = _path_of(url)
+        path = path_of(url)
         text = _shown(plan.origin, path) if self._regexes else ""
         if text:
             for regex, entry in self._regexes:
@@ -516,7 +392,7 @@ class PatternIndex(Generic[V]):
         end = url.find("/", 8)
         text = url[:end] if end > 0 else url
         if _CACHEABLE.fullmatch(text):
-            if len(self._known) >= _MAX_KNOWN_ORIGINS:
+            if len(self._known) >= MAX_KNOWN_ORIGINS:
                 self._known.clear()
             constant = not self._regexes and not plan.needs_path
             self._known[text] = plan.find("") if constant else plan
@@ -527,7 +403,7 @@ class PatternIndex(Generic[V]):
         variants = ((scheme, port), ("", port), (scheme, 0), ("", 0))
         places = [(False, host), *((True, suffix) for suffix in _suffixes(host)), (False, "")]
         branches: List[_Branch[V]] = []
-        for place in places if scheme in _DEFAULT_PORTS else ():
+        for place in places if scheme in DEFAULT_PORTS else ():
             branch = self._branches.get(place)
             if branch is not None:
                 branches.append(branch)

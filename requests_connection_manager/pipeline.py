@@ -27,7 +27,7 @@ from .events import (
 from .exceptions import DeadlineExceeded, HTTPError, MaxRetriesExceeded, public_name
 from .hop import Hop
 from .outcome import Outcome, Phase, quota_exhausted, retry_hint
-from .policies.circuit_breaker import Permit
+from .policies.circuit_breaker import Admission
 from .policies.rate_limit import Ticket
 from .policies.retry import Again, Retry, Stop, Verdict, is_off, judge
 
@@ -46,6 +46,7 @@ async def run_pipeline(hop: Hop[R]) -> R:
     number, cost = 1, 0
     outcome: Optional[Outcome] = None
     response: Optional[R] = None
+    hint: Optional[float] = None
     waited = 0.0
     while True:
         try:
@@ -54,7 +55,7 @@ async def run_pipeline(hop: Hop[R]) -> R:
             if outcome is None:
                 raise refused(hop, refusal) from None
             _take_back(hop, cost)
-            return await _stop(hop, outcome, response, number - 1, refusal.reason)
+            return await _stop(hop, outcome, response, number - 1, refusal.reason, hint)
         except BaseException:
             _take_back(hop, cost)
             raise
@@ -101,7 +102,7 @@ async def _settle_and_wait(hop: Hop[R], response: Optional[R], delay: float) -> 
 
 
 async def _attempt(
-    hop: Hop[R], permit: Optional[Permit], ticket: Optional[Ticket], number: int, waited: float
+    hop: Hop[R], permit: Optional[Admission], ticket: Optional[Ticket], number: int, waited: float
 ) -> Tuple[Outcome, Optional[R]]:
     """Send once and book what it came to; errors that are not the network's pass through."""
     if hop.events.wants(AttemptStarted):
@@ -118,8 +119,8 @@ async def _attempt(
         error, phase = exc, _phase(hop, exc)
         if phase is None:
             raise
-        outcome = Outcome(error=exc, phase=phase)
-        if phase is Phase.LOCAL or isinstance(exc, DeadlineExceeded):
+        outcome = hop.failure(exc, phase)
+        if phase is Phase.LOCAL or _is_late(hop, exc):
             raise
     except BaseException as exc:
         error = exc
@@ -139,7 +140,14 @@ def _phase(hop: Hop[R], error: Exception) -> Optional[Phase]:
     if not hop.sent:
         # Raised while credentials were put on, perhaps by a call of their own.
         return None
-    return Phase.SENT if isinstance(error, DeadlineExceeded) else hop.phase(error)
+    return Phase.SENT if _is_late(hop, error) else hop.phase(error)
+
+
+def _is_late(hop: Hop[R], error: Exception) -> bool:
+    """Tell whether the time of this very call is up, not of one that it made in turn."""
+    if not isinstance(error, DeadlineExceeded) or hop.call.deadline is None:
+        return False
+    return hop.call.late or hop.call.deadline.expired()
 
 
 async def _send_past_stale_connections(hop: Hop[R]) -> R:
@@ -186,7 +194,7 @@ def _record(
     hop.events.emit(event)
 
 
-async def _book(hop: Hop[R], permit: Permit, outcome: Optional[Outcome]) -> None:
+async def _book(hop: Hop[R], permit: Admission, outcome: Optional[Outcome]) -> None:
     breaker = hop.breaker
     if breaker is None:
         return
@@ -254,7 +262,7 @@ async def _stop(
     response: Optional[R],
     number: int,
     reason: str,
-    hint: Optional[float] = None,
+    hint: Optional[float],
 ) -> R:
     """End a call whose failure was worth a retry."""
     hop.events.emit(
@@ -267,14 +275,16 @@ async def _stop(
     if response is not None:
         await hop.settle(response)
     plural = "attempt" if number == 1 else "attempts"
-    raise hop.error(
+    error = hop.error(
         MaxRetriesExceeded,
         f"{hop.method} {hop.url} failed after {number} {plural} ({reason}): {outcome.cause}",
         outcome,
         response,
         reason=reason,
         retry_after=hint,
-    ) from outcome.error
+    )
+    # Drivers that make an error of a response name it as the cause themselves.
+    raise error from (error.__cause__ if outcome.error is None else outcome.error)
 
 
 _NOTE = "not retried: the request body was consumed and cannot be replayed"

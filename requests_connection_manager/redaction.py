@@ -101,7 +101,8 @@ def _is_secret_pair(first: str, second: str) -> bool:
     return _SECRET_PAIR.fullmatch(f"{first} {second}") is not None
 
 
-def _is_sensitive_parameter(name: str) -> bool:
+def is_sensitive_parameter(name: str) -> bool:
+    """Tell whether a parameter of a URL's query holds a secret by its name."""
     return name.lower() in _QUERY_ONLY or is_sensitive_field(name)
 
 
@@ -155,7 +156,7 @@ def _redact_url(url: str, depth: int) -> str:
 
 def _redact_parameter(found: re.Match[str], depth: int) -> str:
     name, value = found.groups()
-    if _is_sensitive_parameter(unquote_plus(name)):
+    if is_sensitive_parameter(unquote_plus(name)):
         return f"{name}={REDACTED}"
     return f"{name}={_redact_encoded(value, depth)}"
 
@@ -302,8 +303,14 @@ def _is_sensitive_in_text(text: str, found: re.Match[str]) -> bool:
         return False  # a list of names
     if before.endswith(("//", "@")) and _PORT.match(text, found.end()):
         return False  # a host: "http://auth:8080/"
-    rule = _is_sensitive_parameter if before.endswith(("?", "&")) else is_sensitive_field
+    if before.endswith("/") and found.group().endswith(": ") and _ends_a_url(text, found.start()):
+        return False  # what is said of a URL: "POST https://a.test/token: status 401"
+    rule = is_sensitive_parameter if before.endswith(("?", "&")) else is_sensitive_field
     return rule(unquote(found.group("name")))
+
+
+def _ends_a_url(text: str, end: int) -> bool:
+    return "://" in text[text.rfind(" ", 0, end) + 1 : end]
 
 
 def _redact_value(text: str, found: re.Match[str]) -> Tuple[str, int]:

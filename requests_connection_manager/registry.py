@@ -17,7 +17,7 @@ from .endpoints import (
     Policy,
     pattern_name,
 )
-from .patterns import Origin
+from .origins import Origin
 from .policies.circuit_breaker import CircuitBreaker
 from .policies.rate_limit import FixedWindowRateLimiter, RateLimiter
 from .policies.retry_budget import RetryBudget

@@ -25,7 +25,8 @@ MANAGER, ENDPOINT, CALL = "manager", "endpoint", "call"
 UNSET: Any = object()
 """What was not given, where ``None`` means something else."""
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+"""What the name of a header or a method is made of (RFC 9110 section 5.6.2)."""
 
 
 def _fail(kind: type, name: str, value: Any, wanted: str, secret: bool = False) -> Exception:
@@ -158,7 +159,7 @@ def _header_name(optional: bool) -> Check:
             return None
         if not isinstance(value, str):
             raise _fail(TypeError, name, value, wanted)
-        if not _TOKEN.match(value):
+        if not TOKEN.match(value):
             raise _fail(ValueError, name, value, wanted)
         return value
 
@@ -237,6 +238,7 @@ SETTINGS: Dict[str, Setting] = {
     "status_forcelist": Setting(_statuses),
     "allowed_methods": Setting(_methods),
     "raise_on_status": Setting(_boolean),
+    "raise_for_status": Setting(_boolean),
     "retry_after_max": Setting(_seconds(zero=True)),
     "retry_budget": Setting(_budget),
     "idempotency_key_header": Setting(_header_name(optional=True)),
@@ -269,6 +271,9 @@ MANAGER_SETTINGS = frozenset(name for name, row in SETTINGS.items() if MANAGER i
 CALL_SETTINGS = frozenset(name for name, row in SETTINGS.items() if CALL in row.levels)
 """The settings that can be given to a single call."""
 
+SIBLING_SETTINGS = CALL_SETTINGS | {"timeout"}
+"""The settings in which a manager and its sibling may differ: those that keep no state."""
+
 # A stage keeps its state between calls; one call can leave it out, not give it another size.
 _OFF_ONLY = ("rate_limit_requests", "circuit_breaker_failure_threshold")
 
@@ -284,6 +289,7 @@ class Settings:
     status_forcelist: FrozenSet[int] = defaults.RETRYABLE_STATUS_CODES
     allowed_methods: Optional[FrozenSet[str]] = defaults.IDEMPOTENT_METHODS
     raise_on_status: bool = True
+    raise_for_status: bool = False
     retry_after_max: float = defaults.DEFAULT_RETRY_AFTER_MAX
     retry_budget: Optional[RetryBudget] = None
     idempotency_key_header: Optional[str] = None

@@ -14,6 +14,8 @@ from httpx._client import USE_CLIENT_DEFAULT, UseClientDefault
 from httpx._content import AsyncIteratorByteStream
 from httpx._multipart import FileField, MultipartStream
 
+from .certificates import context_for
+
 Trace = Callable[[str, Dict[str, Any]], Awaitable[None]]
 
 
@@ -124,10 +126,7 @@ def tls_context(
     if isinstance(verify, ssl.SSLContext) or (isinstance(verify, bool) and cert is None):
         return verify
     if isinstance(verify, str):
-        import os
-
-        source = {"capath" if os.path.isdir(verify) else "cafile": verify}
-        context = ssl.create_default_context(**source)  # type: ignore[arg-type]  # both are str
+        context = context_for(verify)
     else:
         context = hx.create_ssl_context(verify=verify, trust_env=trust_env)
     if cert is not None:

@@ -22,7 +22,17 @@ import time
 import weakref
 from collections import deque
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Callable, Deque, Optional, Tuple, Union, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Deque,
+    Optional,
+    Protocol,
+    Tuple,
+    Union,
+    cast,
+)
 
 from requests_connection_manager.policies._checks import check_callable, check_count, check_number
 
@@ -38,6 +48,36 @@ HALF_OPEN = "half-open"
 _TICK = 1e-6  # what is left by rounding when a caller has waited for exactly ``retry_after``
 _CHANGES_KEPT = 64  # if nobody asks for them
 _TRIES = 8  # to find the state unchanged between two looks
+
+
+class Admission(Protocol):
+    """Leave for one attempt, as the pipeline sees it; see :class:`Permit`."""
+
+    def success(self) -> None:
+        """Book that the attempt found its peer well."""
+
+    def failure(self, exc: BaseException) -> None:
+        """Book a failure."""
+
+    def release(self) -> None:
+        """Give the permit back unused."""
+
+
+class Breaker(Protocol):
+    """A circuit breaker, as the pipeline sees it; see :class:`CircuitBreaker`."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether its methods do I/O."""
+
+    def check(self) -> Optional[float]:
+        """Return None when an attempt may pass, else the seconds after which to try again."""
+
+    def acquire(self) -> Union[Admission, float]:
+        """Take a permit for one attempt, or return the seconds after which to try again."""
+
+    def take_changes(self) -> Tuple[Tuple[str, str], ...]:
+        """Return the changes of state since this was last asked."""
 
 
 class _Era:
@@ -202,6 +242,10 @@ class CircuitBreaker:
         self._breaker.fail_max = failure_threshold
         self._breaker.reset_timeout = recovery_timeout
         self._half_open_max_calls = half_open_max_calls
+
+    def close(self) -> None:
+        """Close the circuit and forget the failures; attempts under way are not booked."""
+        self._breaker.close()
 
     def renew_lock(self) -> None:
         """Replace the locks: call this in a forked child, where their holder may not exist."""

@@ -113,8 +113,9 @@ def _worth_a_retry(retry: Retry, outcome: Outcome, method: str, keyed: bool) -> 
         if outcome.status not in retry.status_forcelist:
             return False
     elif outcome.phase in (Phase.NOT_SENT, Phase.QUEUED):
-        return True
-    elif outcome.phase is not Phase.SENT:
+        # As in urllib3's own: False (not 0) leaves the error as it is.
+        return retry.connect is not False
+    elif outcome.phase is not Phase.SENT or retry.read is False:
         return False
     allowed = retry.allowed_methods
     return keyed or not isinstance(allowed, (frozenset, set, list, tuple)) or method in allowed

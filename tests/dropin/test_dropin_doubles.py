@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any, Iterator, List
+from unittest import mock
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ import requests
 from requests_connection_manager import (
     AsyncConnectionManager,
     AttemptFinished,
+    AuthenticationError,
     CircuitBreakerOpen,
     ConnectionManager,
     MaxRetriesExceeded,
@@ -283,3 +285,18 @@ def test_listeners_see_what_the_double_sees(manager: ConnectionManager) -> None:
         doubles.get(URL, status=200)
         manager.get(URL)
         assert len(doubles.calls) == len(seen) == 2
+
+
+@pytest.mark.parametrize("raising", [False, True])
+def test_a_mock_of_the_class_of_responses_comes_back(raising):
+    double = mock.MagicMock(spec=requests.Response)
+    session = ConnectionManager(raise_for_status=raising)
+    session.send = mock.MagicMock(return_value=double)
+    assert session.get("https://a.test/") is double
+    double.status_code = 401
+    if raising:
+        double.headers = {}
+        with pytest.raises(AuthenticationError, match=r"GET https://a\.test/: status 401"):
+            session.get("https://a.test/")
+    else:
+        assert session.get("https://a.test/") is double

@@ -197,3 +197,32 @@ def test_a_deadline_works_in_the_child() -> None:
         """
     )
     assert out == ["struck", "struck", "0"]
+
+
+def test_settings_of_a_connector_can_be_changed_in_a_child_of_any_moment() -> None:
+    out = run(
+        """
+        from requests_connection_manager import connector
+        one = connector.APIConnector()
+        locked, leave = threading.Event(), threading.Event()
+
+        def hold():
+            with connector._changing:
+                locked.set()
+                leave.wait(20)
+
+        threading.Thread(target=hold, daemon=True).start()
+        locked.wait(20)
+
+        def work():
+            import signal
+            signal.alarm(10)
+            one.max_retries = 3
+            one.status_forcelist.append(418)
+            print("child", one.max_retries, one.status_forcelist[-1])
+
+        print(in_child(work))
+        leave.set()
+        """
+    )
+    assert out == ["child 3 418", "0"]

@@ -11,7 +11,7 @@ import requests
 from requests.auth import HTTPDigestAuth
 from urllib3.util import Retry, Timeout
 
-from requests_connection_manager import ConnectionManager, MaxRetriesExceeded
+from requests_connection_manager import ConnectionManager, HTTPError, MaxRetriesExceeded
 from requests_connection_manager.adapter import PipelineAdapter
 from requests_connection_manager.testing import (
     FaultServer,
@@ -363,3 +363,21 @@ def test_a_wrapped_stream_is_not_sent_twice(server: FaultServer) -> None:
             manager.put(server.url("/"), data=Wrapper([b"a", b"b"]))
         assert caught.value.reason == "body_not_replayable"
     assert [one.body for one in server.requests] == [b"ab"]
+
+
+def test_an_adapter_that_tells_no_request_is_no_trouble_for_an_error():
+    class Bare(requests.adapters.BaseAdapter):
+        def send(self, request, **kwargs):
+            response = requests.Response()
+            response.status_code, response._content = 404, b"gone"
+            return response
+
+        def close(self):
+            pass
+
+    manager = ConnectionManager(raise_for_status=True)
+    manager.mount("https://", Bare())
+    with pytest.raises(HTTPError) as caught:
+        manager.get("https://a.test/x")
+    assert (caught.value.status_code, caught.value.body) == (404, "gone")
+    assert caught.value.request.url == "https://a.test/x"

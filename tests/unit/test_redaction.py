@@ -229,6 +229,8 @@ def test_text(text, shown):
         'Bearer realm="api", error="invalid_token"',
         "HTTPConnectionPool(host='auth', port=8080): Read timed out. (read timeout=5)",
         "http://auth:8080/v1 answered 500",
+        "POST https://a.test/oauth/token: status 401 Unauthorized",
+        "GET http://a.test/v1/password: the circuit breaker is open",
         "http://token.secret:8080/ and http://u@auth:8080"[:30],
         "Expecting value: line 1 column 1 (char 0)",
         "password=None, token: null",

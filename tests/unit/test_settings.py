@@ -48,6 +48,7 @@ TABLE: Dict[str, Any] = {
     "status_forcelist": ([(), [503], {429, 500}], ["503", 503, None, ["503"], [True]], [[99]]),
     "allowed_methods": ([None, ["GET"], {"get", "POST"}], ["GET", 7, [7]], [[]]),
     "raise_on_status": ([True, False], [0, 1, None, "yes"], []),
+    "raise_for_status": ([True, False], [0, 1, None, "yes"], []),
     "retry_after_max": ([0, 60.5], [*NUMBERS_REFUSED, None], [-1, NAN, INFINITE]),
     "retry_budget": ([None, RetryBudget()], [500, "budget"], []),
     "idempotency_key_header": ([None, "Idempotency-Key"], [7, b"X"], ["", "a b", "a:b", "a\r\nb"]),
