@@ -1,0 +1,1 @@
+"""The interfaces of the API engine: what can be exchanged, each in a module of its own."""
