@@ -26,7 +26,8 @@ def config() -> configparser.ConfigParser:
 
 
 def lower_bounds(config: configparser.ConfigParser) -> Dict[str, str]:
-    lines = config["options"]["install_requires"].split()
+    extras = config["options.extras_require"]
+    lines = (config["options"]["install_requires"] + extras["aiohttp"] + extras["pydantic"]).split()
     return dict(re.match(r"([\w-]+)>=([\d.]+)", line).groups() for line in lines)  # type: ignore[union-attr, misc]
 
 
