@@ -96,6 +96,22 @@ class HttpxTooManyRequests(ours.TooManyRequests, httpx.HTTPStatusError):
     """The server answered 429."""
 
 
+class HttpxBodyTimeout(ours.TimeoutError, httpx.ReadTimeout):
+    """Nothing came of a body for too long."""
+
+
+class HttpxBodyRead(ours.ConnectionError, httpx.ReadError):
+    """A body broke off by a read error."""
+
+
+class HttpxBodyNetwork(ours.ConnectionError, httpx.NetworkError):
+    """A body broke off by another network error."""
+
+
+class HttpxBodyTruncated(ours.ConnectionError, httpx.RemoteProtocolError):
+    """A body ended too early."""
+
+
 FLAVOURS = Flavours(
     refusals={
         ours.CircuitBreakerOpen: HttpxCircuitBreakerOpen,
@@ -123,6 +139,12 @@ FLAVOURS = Flavours(
         ours.AuthenticationError: HttpxUnauthorized,
         ours.TooManyRequests: HttpxTooManyRequests,
     },
+    broken=(
+        (httpx.TimeoutException, HttpxBodyTimeout),
+        (httpx.ReadError, HttpxBodyRead),
+        (httpx.NetworkError, HttpxBodyNetwork),
+        (httpx.RemoteProtocolError, HttpxBodyTruncated),
+    ),
 )
 
 

@@ -93,6 +93,22 @@ class RequestsTooManyRequests(ours.TooManyRequests, requests.HTTPError):
     """The server answered 429."""
 
 
+class RequestsBodyTimeout(ours.TimeoutError, requests.ReadTimeout, requests.ConnectionError):
+    """Nothing came of a body for too long."""
+
+
+class RequestsBodySSL(ours.ConnectionError, requests.exceptions.SSLError):
+    """A body broke off by a TLS error."""
+
+
+class RequestsBodyConnection(ours.ConnectionError, requests.ConnectionError):
+    """A body broke off by a connection error."""
+
+
+class RequestsBodyTruncated(ours.ConnectionError, requests.exceptions.ChunkedEncodingError):
+    """A body ended too early."""
+
+
 FLAVOURS = Flavours(
     refusals={
         ours.CircuitBreakerOpen: RequestsCircuitBreakerOpen,
@@ -116,4 +132,10 @@ FLAVOURS = Flavours(
         ours.AuthenticationError: RequestsUnauthorized,
         ours.TooManyRequests: RequestsTooManyRequests,
     },
+    broken=(
+        (requests.Timeout, RequestsBodyTimeout),
+        (requests.exceptions.SSLError, RequestsBodySSL),
+        (requests.ConnectionError, RequestsBodyConnection),
+        (requests.exceptions.ChunkedEncodingError, RequestsBodyTruncated),
+    ),
 )

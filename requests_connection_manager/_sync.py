@@ -21,9 +21,9 @@ from .admission import deadline_exceeded
 from .call import Call
 from .core import SystemClock
 from .exceptions import ConnectionManagerError, status_error_class
-from .failure import status_text
+from .failure import status_details, status_message
 from .hop import Hop
-from .outcome import QUOTA_HEADERS, Outcome, Phase, retry_hint
+from .outcome import QUOTA_HEADERS, Outcome, Phase
 from .preparation import copy_request
 from .rewinding import position_of
 from .url_query import with_query
@@ -66,6 +66,7 @@ class RequestsHop(Hop[requests.Response]):
         timeout: Any,
         send_kwargs: Dict[str, Any],
     ) -> None:
+        self._core = core
         self.call = call
         self.clock = core.clock
         self.events = core.events
@@ -229,9 +230,11 @@ class RequestsHop(Hop[requests.Response]):
     ) -> ConnectionManagerError:
         cls = _requests_errors.FLAVOURS.pick(kind, outcome)
         if response is not None:
-            details.update(
-                status_code=response.status_code, headers=response.headers, body=_text(response)
+            known = status_details(
+                self._core, response.status_code, response.headers, _text(response)
             )
+            message = status_message(message, known)
+            details = {**known, **details}
             self.deliver(response)
         error: ConnectionManagerError = cls(
             message,
@@ -322,9 +325,14 @@ def _body_position(request: requests.PreparedRequest) -> Any:
 
 def _text(response: requests.Response) -> Optional[str]:
     try:
-        return response.text
+        body = response.content
+        if not isinstance(body, bytes):
+            return response.text  # nothing, or the double of a response
     except (RuntimeError, requests.RequestException, LookupError):
         return None
+    from .content import text_of  # of errors only
+
+    return text_of(body, response.headers.get("Content-Type"))
 
 
 def unsuccessful(
@@ -345,15 +353,9 @@ def unsuccessful(
     except (requests.RequestException, RuntimeError, OSError):
         response.close()
     cls = _requests_errors.FLAVOURS.pick(status_error_class(status), None)
-    return cls(
-        status_text(core, request.method or "", url, status),
-        request=request,
-        response=response,
-        status_code=status,
-        headers=response.headers,
-        body=_text(response),
-        retry_after=retry_hint(response.headers, core.clock.time, status == 429),
-    )
+    details = status_details(core, status, response.headers, _text(response))
+    message = status_message(f"{request.method or ''} {core.shown(url)}: status {status}", details)
+    return cls(message, request=request, response=response, **details)
 
 
 __all__ = ["RequestsHop", "run_sync", "unsuccessful"]

@@ -24,7 +24,8 @@ class Call:
 
     :ivar configuration: the snapshot of the settings with which the call began.
     :ivar overrides: the checked settings of this call alone.
-    :ivar explicit: lower-case names of the headers that the call itself gave.
+    :ivar explicit: lower-case names of the headers that the call itself gave; names of query
+        parameters have a ``?`` before them.
     :ivar from_netrc: the ``Authorization`` of the first hop comes from netrc.
     :ivar first_origin: where manager-wide credentials may go.
     :ivar deadline: when all of it must be over.
@@ -43,15 +44,19 @@ class Call:
     :ivar preparing: the request of the call is being prepared; what is sent meanwhile is not its.
     :ivar members: the requests of the call so far: sending one of them again joins the call.
     :ivar answering: hooks of an endpoint's auth are at work; what they send needs no more auth.
+    :ivar carried: lower-case names of the headers that listeners put on attempts so far.
+    :ivar anonymous: no credentials of any level go with it.
     :ivar late: its time was found to be up, by a clock or by a timer that is a moment ahead.
     """
 
     __slots__ = (
         "_key",
+        "anonymous",
         "answering",
         "attempts",
         "auth_used",
         "before_auth",
+        "carried",
         "configuration",
         "crew",
         "deadline",
@@ -102,7 +107,9 @@ class Call:
         self.preparing = False
         self.members: List[Any] = []
         self.answering = False
+        self.anonymous = False
         self.late = False
+        self.carried = NO_NAMES
         self.user_trace: Any = None
         self._key: Optional[str] = None
 

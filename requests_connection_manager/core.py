@@ -15,10 +15,12 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Mapping, Optional, Tuple
 
 from .call import Call
+from .call_events import note_call
 from .endpoints import Configuration, Policy
 from .events import EventStream
 from .origins import Origin, origin_of
 from .plugins import HookType, PluginManager
+from .policies.auth import with_credentials
 from .policies.deadline import Deadline
 from .redaction import redact_forms, redact_url, secret_forms
 from .registry import Registry, Scope
@@ -98,6 +100,7 @@ class Core:
 
     :ivar home: the only origin that gets manager-wide credentials; ``None``: that of the first
         hop of each call.
+    :ivar frozen: why the configuration can't be changed; empty: it can.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Core:
         self.clock: Clock = SystemClock() if clock is None else clock
         self.max_scopes = max_scopes
         self.home: Optional[Origin] = None
+        self.frozen = ""
         self.events = EventStream()
         self.registry = Registry(self.clock.monotonic, max_scopes)
         self.stats = Statistics(max_scopes)
@@ -120,10 +124,10 @@ class Core:
         self._origins: Dict[str, Origin] = {}
         # Errors may quote secrets that were exchanged meanwhile. A call in flight keeps its
         # snapshot alive, however long it takes; its error may outlive it by a moment.
-        self._snapshots: weakref.WeakSet[Configuration] = weakref.WeakSet((configuration,))
+        self._snapshots: weakref.WeakSet[Any] = weakref.WeakSet((configuration,))
         # Collected at first use: every URL with a query is looked through for them.
         self._secret_forms: Optional[Tuple[str, ...]] = None
-        self._recent: Deque[Configuration] = deque((configuration,), _SNAPSHOTS_KEPT)
+        self._recent: Deque[Any] = deque((configuration,), _SNAPSHOTS_KEPT)
         self._siblings: weakref.WeakSet[DerivedCore] = weakref.WeakSet()
         self.registry.follow(configuration)
         _alive.add(self)
@@ -134,7 +138,12 @@ class Core:
         return self
 
     def configure(self, change: Callable[[Configuration], Configuration]) -> None:
-        """Swap the snapshot for what ``change`` makes of it."""
+        """Swap the snapshot for what ``change`` makes of it.
+
+        :raises AttributeError: when the configuration is immutable.
+        """
+        if self.frozen:
+            raise AttributeError(self.frozen)
         with self._lock:
             self.configuration = change(self.configuration)
             self._snapshots.add(self.configuration)
@@ -167,7 +176,8 @@ class Core:
             return False
         if not call.configuration.raises_for_status and "raise_for_status" not in call.overrides:
             return False
-        return call.settings_for(self.policy(call, url))[0].raise_for_status
+        settings, _ = call.settings_for(self.policy(call, url))
+        return settings.raise_for_status and status not in settings.ok_statuses
 
     def shown(self, url: str) -> str:
         """Return a URL for events and messages, without what a server may have echoed in it."""
@@ -186,6 +196,13 @@ class Core:
                 forms = self._secret_forms = secret_forms(secrets)
         return redact_forms(text, forms) if forms else text
 
+    def note_secrets(self, holder: Any) -> None:
+        """Keep the secrets of ``holder.secrets()`` out of messages for as long as it lives."""
+        with self._lock:
+            self._snapshots.add(holder)
+            self._secret_forms = None
+            self._recent.append(holder)
+
     def begin(self, url: str, overrides: Mapping[str, Any], began: float) -> Call:
         """Start a call.
 
@@ -194,6 +211,7 @@ class Core:
         """
         configuration = self.configuration
         call = Call(configuration, overrides, self.home)
+        note_call(self.events, call)
         if configuration.limits_time or "total_timeout" in overrides:
             settings, _ = call.settings_for(configuration.resolve(url))
             if settings.total_timeout is not None:
@@ -283,7 +301,8 @@ class DerivedCore(Core):
     def follow(self, configuration: Configuration) -> None:
         """Take over a new configuration of the root."""
         own = configuration.settings.merged(self.changes)
-        self.configuration = configuration.replaced(settings=own)
+        credentials = with_credentials(configuration.declared, self.changes)
+        self.configuration = configuration.replaced(settings=own, credentials=credentials)
 
     def configure(self, change: Callable[[Configuration], Configuration]) -> None:
         """Change what is shared."""
@@ -291,7 +310,13 @@ class DerivedCore(Core):
 
     def change_settings(self, checked: Mapping[str, Any]) -> None:
         """Use other values for some settings from now on, for this sibling alone."""
+        if self.frozen:
+            raise AttributeError(self.frozen)
         self._root.admit_sibling(self, checked)
+
+    def note_secrets(self, holder: Any) -> None:
+        """Keep the secrets of ``holder.secrets()`` out of messages for as long as it lives."""
+        self._root.note_secrets(holder)
 
     def redact(self, text: str) -> str:
         """Return ``text`` without the credentials of the manager and its endpoints."""

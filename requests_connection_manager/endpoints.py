@@ -28,7 +28,9 @@ BREAKER_SETTINGS = frozenset(
         "half_open_max_calls",
     }
 )
-LIMITER_SETTINGS = frozenset({"rate_limit_requests", "rate_limit_period", "rate_limiter"})
+LIMITER_SETTINGS = frozenset(
+    {"rate_limit_requests", "rate_limit_period", "rate_limiter", "follow_server_limits"}
+)
 BUDGET_SETTINGS = frozenset({"retry_budget"})
 
 

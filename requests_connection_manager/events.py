@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Tuple, Type
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, MutableMapping, Optional, Tuple, Type
 
 from .plugins import is_coroutine_hook
 from .redaction import redact_text
@@ -35,10 +35,59 @@ class Event:
 
 
 @dataclass(frozen=True)
+class CallStarted(Event):
+    """A call begins: its pre-request hooks come next, then its attempts.
+
+    All that happens until its ``CallFinished`` happens in the thread, or in the task, in which it
+    began: a listener may keep what belongs to the call in a context variable. A call that a hook
+    makes lies between the two events of the call around it.
+
+    :ivar call: the number of the call, unique in this process; its ``CallFinished`` has it too.
+    """
+
+    call: int
+
+
+@dataclass(frozen=True)
+class CallFinished(Event):
+    """A call came to an end, whatever it was; follows each ``CallStarted`` exactly once.
+
+    Method and URL are those that the hooks left. A streamed call ends when its response is handed
+    out, before its body is read.
+
+    :ivar call: the number of the call.
+    :ivar status: of the response that is handed out, a fallback's too; ``None`` when there is none.
+    :ivar error: the class name of what is raised, cancellation included, or ``None``.
+    :ivar elapsed: seconds that the call took, its hooks included.
+    :ivar attempts: how many attempts were made for it, over all hops.
+    """
+
+    call: int
+    status: Optional[int]
+    error: Optional[str]
+    elapsed: float
+    attempts: int
+
+    @property
+    def result(self) -> str:
+        """What it came to, in words."""
+        plural = "attempt" if self.attempts == 1 else "attempts"
+        what = self.status if self.error is None else self.error
+        return f"{what} after {self.elapsed:.3g} s and {self.attempts} {plural}"
+
+
+@dataclass(frozen=True)
 class AttemptStarted(Event):
-    """An attempt is about to be sent. ``number`` counts from 1 in each hop."""
+    """An attempt is about to be sent.
+
+    :ivar number: counts from 1 in each hop of a redirect.
+    :ivar headers: empty; what a listener puts in here, such as a ``traceparent``, is sent with this
+        very attempt. Headers that the request has are left alone. What could be a credential, or
+        would change the framing of the request, is not sent, and logged at WARNING.
+    """
 
     number: int
+    headers: MutableMapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -130,6 +179,8 @@ Listener = Callable[[Any], None]
 
 # At which level each event is logged, and how. The classic levels: details, traffic, trouble.
 _LOG: Dict[Type[Event], Tuple[int, str]] = {
+    CallStarted: (logging.DEBUG, "{e.method} {e.url}: call {e.call} begins"),
+    CallFinished: (logging.DEBUG, "{e.method} {e.url}: call {e.call} -> {e.result}"),
     AttemptStarted: (logging.DEBUG, "{e.method} {e.url}: attempt {e.number}"),
     RetryScheduled: (
         logging.WARNING,
@@ -263,6 +314,8 @@ __all__ = [
     "BreakerRefused",
     "BreakerStateChanged",
     "CallFailed",
+    "CallFinished",
+    "CallStarted",
     "ConnectionReplaced",
     "Event",
     "EventStream",

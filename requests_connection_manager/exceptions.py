@@ -85,12 +85,23 @@ class HTTPError(ConnectionManagerError):
     :ivar status_code: the status, e.g. ``503``.
     :ivar headers: the response's headers.
     :ivar body: the response's body as text, or ``None`` when it was not read.
+    :ivar detail: what the body says, in one line of at most 500 characters without secrets: problem
+        details (RFC 9457), ``error.message`` and other common forms, or plain text; ``None`` when
+        that is nothing.
+    :ivar request_id: the server's name for the request, for its support: ``X-Request-Id``,
+        ``Request-Id``, ``X-Amzn-RequestId``, ``X-Amz-Request-Id``, ``X-Ms-Request-Id``,
+        ``X-GitHub-Request-Id``, ``X-Correlation-Id``, ``X-Trace-Id`` or ``CF-Ray``, the first
+        that is there; else ``None``.
+    :ivar retry_after: seconds after which the server wants to be asked again, or ``None``.
     :ivar response: the library's response object.
     """
 
     status_code: Optional[int] = None
     headers: Optional[Mapping[str, str]] = None
     body: Optional[str] = None
+    detail: Optional[str] = None
+    request_id: Optional[str] = None
+    retry_after: Optional[float] = None
 
 
 class AuthenticationError(HTTPError):

@@ -6,11 +6,12 @@ Knows calls and events, no HTTP library.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
 from .events import CallFailed
 from .exceptions import public_name
 from .origins import origin_of
+from .outcome import retry_hint
 from .redaction import redact_text, redact_url
 from .registry import origin_text
 
@@ -19,13 +20,43 @@ if TYPE_CHECKING:
     from .core import Core
 
 
-def status_text(core: Core, method: str, url: str, status: int) -> str:
-    """Return the message of an error for a status."""
-    phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
-    return f"{method} {core.shown(url)}: status {status} {phrase}".rstrip()
+def status_details(
+    core: Core, status: int, headers: Mapping[str, str], body: Optional[str]
+) -> Dict[str, Any]:
+    """Return what an error keeps of the response that it is about.
+
+    :param headers: looked up without regard to case.
+    :param body: the body as text; ``None``: it was not read.
+    """
+    from .error_detail import response_details  # only now: it loads what reads bodies
+
+    return {
+        "status_code": status,
+        "retry_after": retry_hint(headers, core.clock.time, status == 429),
+        **response_details(headers, body, core.redact),
+    }
 
 
-_KNOWN = frozenset(HTTPStatus)
+def status_message(beginning: str, details: Mapping[str, Any]) -> str:
+    """Return the message of an error for a status.
+
+    :param beginning: what happened, up to ``status 503``.
+    :param details: what :func:`status_details` returned.
+
+    >>> known = {"status_code": 503, "detail": "in maintenance", "request_id": "req-7"}
+    >>> status_message("GET https://api.test/: status 503", known)
+    'GET https://api.test/: status 503 Service Unavailable: in maintenance (request id req-7)'
+    """
+    phrase = _PHRASES.get(details["status_code"], "")
+    detail, number = details["detail"] or "", details["request_id"]
+    text = f"{beginning} {phrase}".rstrip()
+    # Many say no more than what the status does.
+    if detail and detail.casefold() != phrase.casefold():
+        text += f": {detail}"
+    return f"{text} (request id {number})" if number else text
+
+
+_PHRASES = {int(one): one.phrase for one in HTTPStatus}
 
 
 def attach_history(exc: Exception, call: Call) -> None:
@@ -45,4 +76,4 @@ def report_failure(core: Core, exc: Exception, method: str, url: str) -> None:
         shown = redact_url(url)
         # A URL without a scheme can't be told from other text, so it is replaced as a whole.
         text = redact_text(text.replace(url, shown) if url else text)
-        core.events.emit(CallFailed(scope, method, shown, public_name(exc), text))
+        core.events.emit(CallFailed(scope, core.shown(method), shown, public_name(exc), text))

@@ -23,6 +23,8 @@ class Flavours(NamedTuple):
     :ivar throttled: for retries that ended with a 429.
     :ivar other: for retries that ended with anything else.
     :ivar answers: for responses that were final, by our class for their status.
+    :ivar broken: for bodies that broke off, by the library's error, the most specific first; the
+        last is for those that ended too early without one.
     """
 
     refusals: Mapping[ErrorClass, ErrorClass]
@@ -31,6 +33,7 @@ class Flavours(NamedTuple):
     throttled: ErrorClass
     other: ErrorClass
     answers: Mapping[ErrorClass, ErrorClass]
+    broken: Tuple[Tuple[Type[Exception], ErrorClass], ...] = ()
 
     def pick(self, kind: ErrorClass, outcome: Optional[Outcome]) -> ErrorClass:
         """Return the class of ``kind`` that is also the library's own for this outcome."""
@@ -46,3 +49,10 @@ class Flavours(NamedTuple):
             if isinstance(outcome.error, library):
                 return both
         return self.other
+
+    def pick_broken(self, error: Optional[Exception]) -> ErrorClass:
+        """Return the class for a body that broke off, also the library's own for this error."""
+        for library, both in self.broken:
+            if isinstance(error, library):
+                return both
+        return self.broken[-1][1]

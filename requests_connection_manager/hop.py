@@ -10,6 +10,7 @@ from typing import (
     Any,
     Callable,
     Container,
+    Dict,
     Generic,
     Mapping,
     NamedTuple,
@@ -21,13 +22,14 @@ from typing import (
 
 from urllib3.util.retry import Retry as UrllibRetry
 
+from .attempt_headers import sendable
 from .call import Call
 from .events import EventStream
 from .exceptions import ConnectionManagerError
 from .outcome import Outcome, Phase
 from .policies.auth import choose
 from .policies.circuit_breaker import Breaker
-from .policies.rate_limit import RateLimiter
+from .policies.rate_limit import PauseOnlyRateLimiter, RateLimiter
 from .policies.retry_budget import RetryBudget
 from .registry import Scope
 from .settings import Settings
@@ -51,6 +53,7 @@ class Hop(Generic[R]):
     :ivar keyed: the request carries an idempotency key.
     :ivar sent: this attempt was handed to the transport; drivers set it right before they do.
     :ivar queues_elsewhere: the user has a limiter that is no ``RateLimiter``.
+    :ivar attempt_headers: what listeners put on this attempt, unchecked; ``None``: nobody listens.
     """
 
     call: Call
@@ -65,6 +68,7 @@ class Hop(Generic[R]):
     keyed: bool
     sent: bool = False
     queues_elsewhere: bool = False
+    attempt_headers: Optional[Mapping[str, str]] = None
     breaker: Optional[Breaker]
     limiter: Optional[RateLimiter]
     budget: Optional[RetryBudget]
@@ -75,6 +79,8 @@ class Hop(Generic[R]):
         on = settings.circuit_breaker_failure_threshold is not None
         self.breaker = scope.breaker if on else None
         on = settings.rate_limit_requests is not None or settings.rate_limiter is not None
+        # One without a count of its own is not what a call can leave out.
+        on = on or isinstance(scope.limiter, PauseOnlyRateLimiter)
         self.limiter = scope.limiter if on else None
         self.budget = scope.budget if settings.retry_budget is not None else None
 
@@ -104,15 +110,30 @@ class Hop(Generic[R]):
         key = self.settings.idempotency_key_header if self.keyed else None
         if key is not None and key.lower() in present:
             key = None
-        if manager is None and key is None and not policy.adds:
+        if manager is None and key is None and not policy.adds and not self.attempt_headers:
             return None
-        headers, query = choose(
-            manager, policy.credentials, present, call.explicit, call.from_netrc
-        )
+        endpoint = policy.credentials
+        if call.anonymous:
+            manager = endpoint = None
+        headers, query = choose(manager, endpoint, present, call.explicit, call.from_netrc)
         own = tuple(pair for pair in policy.headers if pair[0].lower() not in call.explicit)
         keys = () if key is None else ((key, call.idempotency_key()),)
-        auth = None if "authorization" in call.explicit or call.answering else policy.auth
-        return Additions((*headers, *own, *keys), query, auth)
+        without = call.anonymous or call.answering or "authorization" in call.explicit
+        auth = None if without else policy.auth
+        # First, so that everything else overrides them.
+        listeners = self.headers_of_listeners(present).items()
+        return Additions((*listeners, *headers, *own, *keys), query, auth)
+
+    def headers_of_listeners(self, present: Container[str]) -> Dict[str, str]:
+        """Return what listeners put on this attempt and may be sent.
+
+        :param present: lower-case names of the headers that the request has.
+        """
+        if not self.attempt_headers:
+            return {}
+        kept = sendable(self.attempt_headers, present, self.call.carried)
+        self.call.carried |= {name.lower() for name in kept}
+        return kept
 
     async def queue_elsewhere(self) -> None:
         """Wait in a queue of the user's own, of which only that is known; most have none."""

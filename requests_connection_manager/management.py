@@ -14,9 +14,10 @@ from .endpoints import Configuration, Pattern, check_endpoint, pattern_name
 from .events import Event, Listener
 from .origins import origin_of
 from .plugins import Hook, HookType, PluginManager
-from .policies.auth import AUTH_FIELDS, AUTH_TYPES
+from .policies.auth import AUTH_FIELDS, AUTH_TYPES, AUTHORIZATION, DECLARED
 from .policies.circuit_breaker import CircuitBreaker
 from .policies.retry_budget import RetryBudget
+from .policies.ticket_queue import QueueingLimiter
 from .redaction import REDACTED, redact_sensitive_data, redact_text, redact_url
 from .registry import Parts, origin_text, scope_name
 from .settings import (
@@ -31,8 +32,6 @@ from .settings import (
     unknown_setting,
 )
 from .types import Clock
-
-_AUTHORIZATION = ("bearer_token", "oauth2_token", "basic_auth")
 
 # auth_type -> the names of its parameters, and the settings that they become.
 _AUTH_PARAMETERS: Dict[str, Tuple[Tuple[str, ...], Callable[..., Dict[str, Any]]]] = {
@@ -82,16 +81,13 @@ def build_core(
     if isinstance(max_scopes, bool) or not isinstance(max_scopes, int) or max_scopes < 1:
         raise ValueError(f"max_scopes must be an int of at least 1, not {max_scopes!r}")
     check_clock(clock)
-    credentials = {name: settings.pop(name) for name in _CREDENTIALS if name in settings}
+    credentials = {name: settings.pop(name) for name in DECLARED if name in settings}
     configuration = Configuration(
         Settings().merged(settings),
         {name: value for name, value in credentials.items() if value is not None},
         {pattern: check_endpoint(pattern, config) for pattern, config in (endpoints or {}).items()},
     )
     return Core(configuration, plugins, clock, max_scopes)
-
-
-_CREDENTIALS = (*AUTH_FIELDS, "api_key_header")
 
 
 def check_sibling(given: Mapping[str, Any]) -> Dict[str, Any]:
@@ -176,15 +172,15 @@ class Management:
 
     def set_bearer_token(self, token: str) -> None:
         """Send ``Authorization: Bearer …``; replaces another ``Authorization`` of the manager."""
-        self._set_credentials({"bearer_token": token}, _AUTHORIZATION)
+        self._set_credentials({"bearer_token": token}, AUTHORIZATION)
 
     def set_oauth2_token(self, token: str) -> None:
         """Send an OAuth 2 access token (RFC 6750) as ``Authorization: Bearer …``."""
-        self._set_credentials({"oauth2_token": token}, _AUTHORIZATION)
+        self._set_credentials({"oauth2_token": token}, AUTHORIZATION)
 
     def set_basic_auth(self, username: str, password: str) -> None:
         """Send ``Authorization: Basic …`` (RFC 7617)."""
-        self._set_credentials({"basic_auth": (username, password)}, _AUTHORIZATION)
+        self._set_credentials({"basic_auth": (username, password)}, AUTHORIZATION)
 
     def _set_credentials(self, given: Dict[str, Any], replaces: Tuple[str, ...]) -> None:
         for name, value in given.items():
@@ -209,7 +205,7 @@ class Management:
         """
         given = _endpoint_credentials(auth_type, auth_kwargs)
         checked = check_settings(given, ENDPOINT, f"endpoint {pattern_name(pattern)!r}")
-        replaced = ("api_key", "api_key_header") if auth_type == "api_key" else _AUTHORIZATION
+        replaced = ("api_key", "api_key_header") if auth_type == "api_key" else AUTHORIZATION
 
         def change(known: Configuration) -> Configuration:
             own = known.endpoints.get(pattern, check_endpoint(pattern, {}))
@@ -231,7 +227,7 @@ class Management:
             kept = {
                 name: one
                 for name, one in own.items()
-                if name not in _CREDENTIALS and name != "auth"
+                if name not in DECLARED and name != "auth"
             }
             return known.replaced(endpoints={**known.endpoints, pattern: kept})
 
@@ -264,7 +260,7 @@ class Management:
         :raises ValueError: for a value out of range or an unknown setting; nothing is changed then.
         """
         for name in settings:
-            if name in _CREDENTIALS:
+            if name in DECLARED:
                 raise ValueError(f"{name} is a credential; use its setter, such as set_api_key()")
         self._change_settings(settings)
 
@@ -316,7 +312,8 @@ class Management:
 
         ``circuit_breaker_state`` and ``circuit_breaker_failure_count`` are those of the worst
         scope; ``scopes`` has, per endpoint pattern or origin: breaker state and failures, limiter
-        fill (0 to 1), attempts, retries, refusals and latency in seconds.
+        fill (0 to 1), the seconds for which the server's limit pauses it, attempts, retries,
+        refusals and latency in seconds.
         """
         core = self._core
         settings = core.configuration.settings
@@ -418,6 +415,10 @@ def _live(parts: Optional[Parts]) -> Dict[str, Any]:
         "circuit_breaker_state": "disabled" if breaker is None else breaker.state,
         "circuit_breaker_failure_count": 0 if breaker is None else breaker.failure_count,
         "rate_limit_fill": 0.0 if limiter is None else limiter.fill(),
+        # Limiters of the user's own need not tell.
+        "rate_limit_paused_for": (
+            limiter.paused_for() if isinstance(limiter, QueueingLimiter) else 0.0
+        ),
         "retry_budget_available": None if budget is None else budget.available,
     }
 

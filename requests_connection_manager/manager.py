@@ -38,6 +38,7 @@ from ._sync import unsuccessful
 from .adapter import PipelineAdapter, current_call
 from .batch import check_batch, current_crew, run_batch
 from .call import Call
+from .call_events import call_report
 from .checks import check_pools, check_tls, refuse_unknown
 from .core import Core, take_overrides
 from .environment import Environment
@@ -50,7 +51,11 @@ from .preparation import PreparingSession
 from .redaction import is_sensitive_parameter
 from .redirects import sensitive_names, without_added_secrets
 from .settings import UNSET
+from .streaming.faces import Streaming
 from .types import BatchResults, Clock, RequestData
+
+if TYPE_CHECKING:
+    from .streaming.exchange import Exchanger
 
 _REQUEST_NAMES = (
     "params",
@@ -71,7 +76,7 @@ _REQUEST_NAMES = (
 _SEND_NAMES = ("timeout", "allow_redirects", "proxies", "stream", "verify", "cert")
 
 
-class ConnectionManager(Management, PreparingSession):
+class ConnectionManager(Streaming, Management, PreparingSession):
     """A ``requests.Session`` with retries, rate limit, circuit breaker, deadline and hooks.
 
     Everything that works with a session works with it. Thread-safe in all that it adds.
@@ -101,6 +106,8 @@ class ConnectionManager(Management, PreparingSession):
     :param raise_on_status: raise ``MaxRetriesExceeded`` when retries end on a status; ``False``:
         return the last response.
     :param raise_for_status: raise ``HTTPError`` for any final 4xx or 5xx.
+    :param ok_statuses: statuses that are answers: neither raised nor retried, no failures for the
+        circuit breaker.
     :param status_forcelist: statuses worth a retry.
     :param allowed_methods: methods that may be re-sent once the server may have seen them.
     :param backoff_max: longest delay in seconds.
@@ -109,6 +116,8 @@ class ConnectionManager(Management, PreparingSession):
     :param retry_budget: limits retries per origin; ``None`` switches off.
     :param rate_limit_mode: ``"raise"`` or ``"wait"``.
     :param rate_limiter: an object of the ``RateLimiter`` protocol instead of requests/period.
+    :param follow_server_limits: without a limiter of your own, too, pause a scope for as long as a
+        429 or a used-up quota says.
     :param half_open_max_calls: concurrent probes of a half-open circuit.
     :param circuit_breaker: a ``pybreaker.CircuitBreaker`` of yours, for all scopes.
     :param idempotency_key_header: header that carries a key per call, which makes POST and PATCH
@@ -157,6 +166,7 @@ class ConnectionManager(Management, PreparingSession):
         total_timeout: Optional[float] = None,
         raise_on_status: bool = True,
         raise_for_status: bool = False,
+        ok_statuses: Iterable[int] = frozenset(),
         status_forcelist: Iterable[int] = defaults.RETRYABLE_STATUS_CODES,
         allowed_methods: Optional[Iterable[str]] = defaults.IDEMPOTENT_METHODS,
         backoff_max: float = defaults.DEFAULT_BACKOFF_MAX,
@@ -165,6 +175,7 @@ class ConnectionManager(Management, PreparingSession):
         retry_budget: Optional[RetryBudget] = UNSET,
         rate_limit_mode: str = defaults.DEFAULT_RATE_LIMIT_MODE,
         rate_limiter: Any = None,
+        follow_server_limits: bool = False,
         half_open_max_calls: int = defaults.DEFAULT_HALF_OPEN_MAX_CALLS,
         circuit_breaker: Any = None,
         idempotency_key_header: Optional[str] = None,
@@ -213,6 +224,11 @@ class ConnectionManager(Management, PreparingSession):
     def core(self) -> Core:
         """The settings, live state and events; shared with the adapters."""
         return self._core
+
+    def _exchanger(self) -> Exchanger:
+        from .streaming._requests_exchange import RequestsExchanger
+
+        return RequestsExchanger(self)
 
     def mount(self, prefix: str, adapter: Any) -> None:
         """Register an adapter for a prefix; see ``PipelineAdapter`` to keep the pipeline."""
@@ -524,6 +540,14 @@ class ConnectionManager(Management, PreparingSession):
     # -- hooks
 
     def _run_hooks(
+        self,
+        context: RequestContext,
+        perform: Callable[[RequestContext, float], requests.Response],
+    ) -> requests.Response:
+        with call_report(self._core, context) as report:
+            return report.returned(self._with_hooks(context, perform))
+
+    def _with_hooks(
         self,
         context: RequestContext,
         perform: Callable[[RequestContext, float], requests.Response],

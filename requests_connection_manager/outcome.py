@@ -43,18 +43,23 @@ class Outcome:
     :ivar error: the library's exception, or ``None``.
     :ivar phase: how far an attempt that failed had got.
     :ivar headers: the response's headers, for hints.
+    :ivar expected: the caller takes this status for an answer (``ok_statuses``).
     """
 
     status: Optional[int] = None
     error: Optional[Exception] = None
     phase: Optional[Phase] = None
     headers: Optional[Mapping[str, str]] = None
+    expected: bool = False
 
     @property
     def failed(self) -> bool:
-        """Whether it speaks against the server's health: no usable answer, or a 5xx."""
+        """Whether it speaks against the server's health: no usable answer, or a 5xx.
+
+        A 5xx that the caller expects does not.
+        """
         if self.error is None:
-            return self.status is not None and self.status >= 500
+            return self.status is not None and self.status >= 500 and not self.expected
         return self.phase not in (Phase.LOCAL, Phase.QUEUED)
 
     @property

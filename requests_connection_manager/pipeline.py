@@ -105,16 +105,19 @@ async def _attempt(
     hop: Hop[R], permit: Optional[Admission], ticket: Optional[Ticket], number: int, waited: float
 ) -> Tuple[Outcome, Optional[R]]:
     """Send once and book what it came to; errors that are not the network's pass through."""
-    if hop.events.wants(AttemptStarted):
-        hop.events.emit(AttemptStarted(hop.scope.name, hop.method, hop.url, number))
     began = hop.clock.monotonic()
     response: Optional[R] = None
     error: Optional[BaseException] = None
     outcome: Optional[Outcome] = None
     hop.sent = False
     try:
+        if hop.events.wants(AttemptStarted):
+            _announce(hop, number)
+            began = hop.clock.monotonic()
         response = await _send_past_stale_connections(hop)
-        outcome = Outcome(hop.status(response), None, None, hop.telling_headers(response))
+        status = hop.status(response)
+        expected = status in hop.settings.ok_statuses
+        outcome = Outcome(status, None, None, hop.telling_headers(response), expected)
     except Exception as exc:
         error, phase = exc, _phase(hop, exc)
         if phase is None:
@@ -133,6 +136,13 @@ async def _attempt(
         if permit is not None:
             await _book(hop, permit, outcome)
     return outcome, response
+
+
+def _announce(hop: Hop[R], number: int) -> None:
+    """Tell listeners of the attempt, and take the headers that they give."""
+    started = AttemptStarted(hop.scope.name, hop.method, hop.url, number)
+    hop.events.emit(started)
+    hop.attempt_headers = started.headers
 
 
 def _phase(hop: Hop[R], error: Exception) -> Optional[Phase]:
@@ -268,7 +278,7 @@ async def _stop(
     hop.events.emit(
         RetrySuppressed(hop.scope.name, hop.method, hop.url, number, reason, outcome.cause)
     )
-    if response is not None and not hop.retry.raise_on_status:
+    if response is not None and (outcome.expected or not hop.retry.raise_on_status):
         return hop.deliver(response)
     if outcome.error is not None and reason == "body_not_replayable":
         raise _unhurt(_noted(outcome))

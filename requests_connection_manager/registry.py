@@ -19,7 +19,7 @@ from .endpoints import (
 )
 from .origins import Origin
 from .policies.circuit_breaker import CircuitBreaker
-from .policies.rate_limit import FixedWindowRateLimiter, RateLimiter
+from .policies.rate_limit import FixedWindowRateLimiter, PauseOnlyRateLimiter, RateLimiter
 from .policies.retry_budget import RetryBudget
 from .settings import Settings
 
@@ -234,14 +234,19 @@ class Registry:
     def _limiter(self, policy: Policy, origin: Origin) -> Optional[_Stage]:
         own = policy.settings
         requests, period = own.rate_limit_requests, own.rate_limit_period
-        if own.rate_limiter is not None or requests is None:
+        if own.rate_limiter is not None:
             return None
-        return self._stage(
-            "limiter",
-            _kept_per(LIMITER_SETTINGS, policy, origin),
-            (requests, period),
-            lambda _: FixedWindowRateLimiter(requests, period, self._clock),
-        )
+        where = _kept_per(LIMITER_SETTINGS, policy, origin)
+        if requests is not None:
+            return self._stage(
+                "limiter",
+                where,
+                (requests, period),
+                lambda _: FixedWindowRateLimiter(requests, period, self._clock),
+            )
+        if not own.follow_server_limits:
+            return None
+        return self._stage("limiter", where, None, lambda _: PauseOnlyRateLimiter(self._clock))
 
     def _budget(self, policy: Policy, origin: Origin) -> Optional[_Stage]:
         budget = policy.settings.retry_budget

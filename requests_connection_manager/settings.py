@@ -239,6 +239,7 @@ SETTINGS: Dict[str, Setting] = {
     "allowed_methods": Setting(_methods),
     "raise_on_status": Setting(_boolean),
     "raise_for_status": Setting(_boolean),
+    "ok_statuses": Setting(_statuses),
     "retry_after_max": Setting(_seconds(zero=True)),
     "retry_budget": Setting(_budget),
     "idempotency_key_header": Setting(_header_name(optional=True)),
@@ -250,6 +251,7 @@ SETTINGS: Dict[str, Setting] = {
     "rate_limit_period": Setting(_seconds(), _SHARED),
     "rate_limit_mode": Setting(_choice("raise", "wait")),
     "rate_limiter": Setting(_having("a RateLimiter", "reserve", "pause", "fill"), _SHARED),
+    "follow_server_limits": Setting(_boolean, _SHARED),
     "circuit_breaker_failure_threshold": Setting(_integer(1, optional=True)),
     "circuit_breaker_recovery_timeout": Setting(_seconds(zero=True), _SHARED),
     "half_open_max_calls": Setting(_integer(1), _SHARED),
@@ -290,6 +292,7 @@ class Settings:
     allowed_methods: Optional[FrozenSet[str]] = defaults.IDEMPOTENT_METHODS
     raise_on_status: bool = True
     raise_for_status: bool = False
+    ok_statuses: FrozenSet[int] = frozenset()
     retry_after_max: float = defaults.DEFAULT_RETRY_AFTER_MAX
     retry_budget: Optional[RetryBudget] = None
     idempotency_key_header: Optional[str] = None
@@ -301,6 +304,7 @@ class Settings:
     rate_limit_period: float = defaults.DEFAULT_RATE_LIMIT_PERIOD
     rate_limit_mode: str = defaults.DEFAULT_RATE_LIMIT_MODE
     rate_limiter: Any = None
+    follow_server_limits: bool = False
     circuit_breaker_failure_threshold: Optional[int] = (
         defaults.DEFAULT_CIRCUIT_BREAKER_FAILURE_THRESHOLD
     )

@@ -6,21 +6,20 @@ HTTP library.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, Awaitable, Callable, Mapping, NamedTuple
 
 import anyio
 
 from ..content import parse, text_of
+from ..error_detail import response_details
 from ..exceptions import ConnectionError, TimeoutError, ValidationError, status_error_class
+from ..failure import status_message
 from ..redaction import redact_text
 from ._outgoing import Outgoing
 from .interfaces.base_http_client import BaseHttpClient, withdraw_status
 
 MAX_REDIRECTS = 20
 """As many as httpx follows."""
-
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Answer(NamedTuple):
@@ -132,19 +131,17 @@ def _told(error: BaseException) -> str:
 def result(client: BaseHttpClient, request: Outgoing, answer: Answer) -> Any:
     """Return the data of a successful answer.
 
-    :raises HTTPError: for 4xx and 5xx, with status, headers and body.
+    :raises HTTPError: for 4xx and 5xx, with status, headers, body and what they tell.
     :raises ValidationError: for a body that is not what it is labelled.
     """
     client.report(answer.status, answer.headers)
     content_type = answer.headers.get("Content-Type")
     if answer.status >= 400:
         withdraw_status()
-        raise status_error_class(answer.status)(
-            f"{request.shown}: status {answer.status} {_PHRASES.get(answer.status, '')}".rstrip(),
-            status_code=answer.status,
-            headers=answer.headers,
-            body=text_of(answer.body, content_type),
-        )
+        known = response_details(answer.headers, text_of(answer.body, content_type))
+        details = {"status_code": answer.status, **known}
+        message = status_message(f"{request.shown}: status {answer.status}", details)
+        raise status_error_class(answer.status)(message, **details)
     return None if request.method == "HEAD" else parse(answer.body, content_type)
 
 

@@ -17,6 +17,7 @@ from ..admission import deadline_exceeded, limiter_refusal
 from ..call import Call
 from ..content import text_of
 from ..core import Core
+from ..error_detail import response_details
 from ..exceptions import (
     ConnectionError,
     ConnectionManagerError,
@@ -24,6 +25,7 @@ from ..exceptions import (
     ValidationError,
     status_error_class,
 )
+from ..failure import status_message
 from ..hop import Hop
 from ..outcome import QUOTA_HEADERS, Outcome, Phase, retry_hint
 from ..policies.circuit_breaker import Breaker
@@ -136,16 +138,18 @@ class EngineHop(Hop[Received]):
     def _reported(self, status: int, answer: Answer, data: Any) -> HTTPError:
         """Return the error that a client left to us."""
         headers = answer.headers or {}
-        return status_error_class(status)(
-            f"{self.method} {self.url}: status {status}",
-            status_code=status,
-            headers=headers,
-            body=_text_of(data, Headers(headers).get("Content-Type")),
-        )
+        body = _text_of(data, Headers(headers).get("Content-Type"))
+        known = {**response_details(Headers(headers), body), "headers": headers}
+        details = {"status_code": status, **known}
+        message = status_message(f"{self.method} {self.url}: status {status}", details)
+        return status_error_class(status)(message, **details)
 
     def _kwargs(self) -> Dict[str, Any]:
         request = self.request
         headers = None if request.headers is None else dict(request.headers)
+        listeners = self.headers_of_listeners(self._present)
+        if listeners:
+            headers = {**listeners, **(headers or {})}
         if self.keyed and str(self.settings.idempotency_key_header).lower() not in self._present:
             headers = {
                 **(headers or {}),
@@ -230,7 +234,9 @@ class EngineHop(Hop[Received]):
     ) -> ConnectionManagerError:
         cause = None if response is None else response.error
         if cause is not None:
-            details.update(status_code=cause.status_code, headers=cause.headers, body=cause.body)
+            known = {name: getattr(cause, name) for name in _OF_RESPONSES}
+            message = status_message(message, known)
+            details.update(known)
         sent = None if outcome is None else getattr(outcome.error, "sent", None)
         if sent is not None:
             details["sent"] = sent
@@ -243,6 +249,9 @@ class EngineHop(Hop[Received]):
         if cause is not None:
             error.__cause__ = cause
         return error
+
+
+_OF_RESPONSES = ("status_code", "headers", "body", "detail", "request_id")
 
 
 class Headers(Dict[str, str]):
@@ -286,6 +295,9 @@ def _specific(error: HTTPError, status: int, answer: Answer) -> HTTPError:
         error.headers = answer.headers or {}
     if error.body is None:
         error.body = ""
+    if error.detail is None and error.request_id is None:
+        known = response_details(Headers(error.headers), error.body)
+        error.detail, error.request_id = known["detail"], known["request_id"]
     return error
 
 

@@ -156,7 +156,7 @@ _SENT = (*_LATE, ConnectionError, ssl.SSLError, EOFError)
 def _phase_of(error: Exception) -> Optional[Phase]:
     library = type(error).__module__.split(".")[0]
     if library in ("httpx", "httpcore"):
-        from .._async import phase_of as phase_of_httpx
+        from .._httpx_hop import phase_of as phase_of_httpx
 
         return phase_of_httpx(error)
     if library == "requests":

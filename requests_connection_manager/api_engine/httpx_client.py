@@ -10,14 +10,14 @@ from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
-from .._async import phase_of
+from .._httpx_hop import phase_of
 from ..checks import check_tls
 from ..exceptions import ConnectionManagerError
 from ..outcome import Phase
 from ..policies._checks import check_count
 from ..redaction import redact_text
-from ..renewal import RenewableClient
-from ..transport import USE_CLIENT_DEFAULT, ConnectionTrace, hx, tls_context
+from ..renewal import RenewableAsyncClient
+from ..transport import USE_CLIENT_DEFAULT, AsyncConnectionTrace, hx, tls_context
 from ._exchange import (
     Answer,
     Progress,
@@ -173,7 +173,7 @@ class HttpxHttpClient(BaseHttpClient):
         return Answer(response.status_code, response.headers, response.content)
 
 
-class _Trace(ConnectionTrace):
+class _Trace(AsyncConnectionTrace):
     """What httpcore tells about a request, and those that a user's client is redirected to."""
 
     __slots__ = ("_answer", "progress")
@@ -259,7 +259,7 @@ def _content(request: Outgoing) -> Any:
     return source.__aiter__()  # an iterator: httpx and the manager know that it is spent by use
 
 
-class _Client(RenewableClient):
+class _Client(RenewableAsyncClient):
     """An ``httpx.AsyncClient`` for one event loop, with the quicker pool of the package."""
 
     def __init__(

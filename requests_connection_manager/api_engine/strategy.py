@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, Mapping, Optional, Tuple, Type
 
+from ..call_events import SilentReport, call_report
 from ..events import Event, Listener
 from ..failure import attach_history, report_failure
 from ..management import build_core
@@ -45,6 +46,7 @@ _NOT_HERE = {
     "connect_timeout": "give timeout=, the seconds for a whole attempt",
     "read_timeout": "give timeout=, the seconds for a whole attempt",
     "raise_for_status": "an error status is an ApiHttpError in any case",
+    "ok_statuses": "an error status is an ApiHttpError in any case",
 }
 _OF_A_CALL = CALL_SETTINGS - set(_NOT_HERE)
 
@@ -112,9 +114,15 @@ class RetryRequestStrategy(BaseRequestStrategy):
         :param settings: see ``ApiClient.call_api``.
         :raises ApiError: see ``ApiClient.call_api``.
         """
+        overrides = _overrides(settings)
+        with call_report(self._core, request) as report:
+            return await self._call(request, overrides, report)
+
+    async def _call(
+        self, request: BaseRequestModel, overrides: Dict[str, Any], report: SilentReport
+    ) -> Any:
         core = self._core
         began = core.clock.monotonic()
-        overrides = _overrides(settings)
         call = hop = None
         try:
             await self._run_hooks("before", request)
@@ -122,6 +130,7 @@ class RetryRequestStrategy(BaseRequestStrategy):
             call = core.begin(request.url, overrides, began)
             hop = EngineHop(core, self._stages, call, request)
             received = await run_pipeline(hop)
+            report.answered(received.status)
             await self._run_hooks("after", request, received.data)
             data = received.data
             if request.response_key is not None:

@@ -16,6 +16,12 @@ AUTH_TYPES = ("api_key", "bearer", "oauth2", "basic")
 AUTH_FIELDS = ("api_key", "bearer_token", "oauth2_token", "basic_auth", "api_key_query")
 """The settings that declare credentials."""
 
+AUTHORIZATION = ("bearer_token", "oauth2_token", "basic_auth")
+"""Those of them that become an ``Authorization`` header."""
+
+DECLARED = (*AUTH_FIELDS, "api_key_header")
+"""Those, and how they are sent."""
+
 
 @dataclass(frozen=True, repr=False)
 class Credentials:
@@ -57,6 +63,20 @@ def credentials_from(settings: Mapping[str, Any], where: str) -> Optional[Creden
     if not found and query is None:
         return None
     return Credentials(tuple((name, value) for _, name, value in found.values()), query)
+
+
+def with_credentials(declared: Mapping[str, Any], changes: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what is declared after ``changes``; one kind of ``Authorization`` replaces another.
+
+    :param changes: settings; those that declare no credentials are left out, ``None`` takes away.
+
+    >>> with_credentials({"api_key": "k", "bearer_token": "old"}, {"basic_auth": ("u", "p")})
+    {'api_key': 'k', 'basic_auth': ('u', 'p')}
+    """
+    given = {name: changes[name] for name in DECLARED if name in changes}
+    replaced = AUTHORIZATION if any(given.get(name) for name in AUTHORIZATION) else ()
+    merged = {**{name: one for name, one in declared.items() if name not in replaced}, **given}
+    return {name: one for name, one in merged.items() if one is not None}
 
 
 def _declared_headers(settings: Mapping[str, Any]) -> Any:
@@ -106,7 +126,8 @@ def choose(
     :param manager: the manager's credentials, ``None`` when this origin must not have them.
     :param endpoint: those of the matched endpoint pattern.
     :param present: lower-case names of the headers that the request has already.
-    :param explicit: lower-case names of the headers that the call itself gave (or took away).
+    :param explicit: lower-case names of the headers that the call itself gave (or took away);
+        names of query parameters have a ``?`` before them.
     :param from_netrc: the ``Authorization`` that is present comes from netrc.
     """
     chosen: Dict[str, Tuple[str, str]] = {}
@@ -121,6 +142,6 @@ def choose(
     headers = tuple(pair for key, pair in chosen.items() if key not in explicit)
     query = None
     for level in (manager, endpoint):
-        if level is not None and level.query is not None:
+        if level is not None and level.query is not None and f"?{level.query[0]}" not in explicit:
             query = level.query
     return headers, query

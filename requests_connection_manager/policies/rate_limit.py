@@ -1,8 +1,8 @@
 """How many attempts may be sent in how much time, and who is next.
 
-Holds the ``RateLimiter`` protocol, the fixed window (the default) and the token bucket. Both answer
-at once and never sleep: whoever has to wait is told for how long, and asks again. Must not know
-HTTP, threads that wait, or event loops.
+Holds the ``RateLimiter`` protocol, the fixed window (the default), the token bucket, and the one
+that only keeps the server's pauses. All answer at once and never sleep: whoever has to wait is told
+for how long, and asks again. Must not know HTTP, threads that wait, or event loops.
 
 Laws:
 
@@ -31,6 +31,7 @@ from requests_connection_manager.policies.ticket_queue import (
 
 __all__ = [
     "FixedWindowRateLimiter",
+    "PauseOnlyRateLimiter",
     "RateLimiter",
     "Reservation",
     "Ticket",
@@ -225,6 +226,88 @@ class TokenBucketRateLimiter(QueueingLimiter):
 
     def _next_look(self, now: float, due: float) -> float:
         return max((1.0 - self._tokens) / self._rate, min(due - now, LOOK_AGAIN))
+
+
+class PauseOnlyRateLimiter(QueueingLimiter):
+    """No count of its own: everybody passes at once, except during a pause.
+
+    For those whose limit is known to the server alone: its answers set the pauses. After one, the
+    queue is let go gradually, for how much the server will take is not known: one ticket at once,
+    then two, four, eight, a quarter of a second apart. Whoever comes while somebody still queues
+    stands behind them.
+
+    Parameter: ``clock``, a callable that returns monotonic seconds (default ``time.monotonic``).
+    Raises ``TypeError``. Safe to use from several threads and tasks.
+
+    >>> limiter = PauseOnlyRateLimiter(clock=lambda: 0.0)
+    >>> limiter.reserve(max_wait=0.0).wait
+    0.0
+    >>> limiter.pause(30)
+    >>> limiter.reserve(max_wait=0.0)
+    Reservation(ticket=None, wait=30.0)
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._released = 0  # how many left the queue since the latest pause
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Pickle as configuration: the copy is not paused, and its queue is empty."""
+        return type(self), (self._clock,)
+
+    def reserve(self, max_wait: float) -> Reservation:
+        """Ask for a token that can be had within ``max_wait`` seconds (``RateLimiter.reserve``)."""
+        # Without the lock, for this is the way of nearly every call; to be paused a moment later
+        # changes nothing for it.
+        if not self._queue and self._clock() >= self._paused_until:
+            return self._hold(0.0)
+        return super().reserve(max_wait)
+
+    def pause(self, seconds: float) -> None:
+        """Give nobody a token for ``seconds`` from now. A pause is only ever extended.
+
+        Zero and less change nothing.
+        """
+        if seconds <= 0:
+            return
+        with self._lock:
+            before = self._paused_until
+            super().pause(seconds)
+            if self._paused_until > before:
+                self._released = 0
+
+    def fill(self) -> float:
+        """Return 0.0: without a count, no share of it is used."""
+        return 0.0
+
+    def _take(self, now: float) -> Optional[float]:
+        if self._queue:
+            if now + TICK < self._release(self._released):
+                return None
+            self._released += 1
+        return 0.0
+
+    def _release(self, number: int) -> float:
+        """Return the moment at which the queue's ticket of that number, from 0, is let go."""
+        return self._paused_until + TICK + ((number + 1).bit_length() - 1) * _RELEASE_STEP
+
+    def _give_back(self, era: float) -> None:
+        """Do nothing: tokens are not counted."""
+
+    def _withdraw(self, now: float) -> None:
+        self._granted.clear()  # to have left the queue does not expire
+
+    def _eta(self, now: float) -> float:
+        return self._release(self._released + len(self._queue)) - now
+
+    def _next_look(self, now: float, due: float) -> float:
+        return max(self._release(self._released) - now, TICK)
+
+
+_RELEASE_STEP = 0.25  # seconds; by the next step a server has usually said whether it has enough
 
 
 def _nothing() -> None:

@@ -110,7 +110,7 @@ def judge(
 
 def _worth_a_retry(retry: Retry, outcome: Outcome, method: str, keyed: bool) -> bool:
     if outcome.error is None:
-        if outcome.status not in retry.status_forcelist:
+        if outcome.expected or outcome.status not in retry.status_forcelist:
             return False
     elif outcome.phase in (Phase.NOT_SENT, Phase.QUEUED):
         # As in urllib3's own: False (not 0) leaves the error as it is.

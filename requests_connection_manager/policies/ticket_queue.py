@@ -143,7 +143,7 @@ class QueueingLimiter:
             if not self._queue and now >= self._paused_until:
                 era = self._take(now)
                 if era is not None:
-                    return Reservation(_Token(self, era), 0.0)
+                    return self._hold(era)
             eta = self._eta(now)
             if eta > max_wait:
                 return Reservation(None, eta)
@@ -156,6 +156,12 @@ class QueueingLimiter:
         """
         with self._lock:
             self._paused_until = max(self._paused_until, self._clock() + seconds - TICK)
+
+    def paused_for(self) -> float:
+        """Return the seconds until the pause is over, 0.0 when there is none."""
+        with self._lock:
+            left = self._paused_until + TICK - self._clock()
+        return left if left > TICK else 0.0
 
     # What tickets call.
 
@@ -172,6 +178,9 @@ class QueueingLimiter:
             self._granted.pop(ticket.place, None)
             ticket.held = True
             return 0.0
+
+    def _hold(self, era: float) -> Reservation:
+        return Reservation(_Token(self, era), 0.0)
 
     def _return(self, token: _Token) -> None:
         with self._lock:
