@@ -1,22 +1,22 @@
 """What we use of httpx, and what we change below it.
 
-Holds ``hx``, the one name through which the asynchronous side reaches httpx, and the few parts of
-it that are not public, each with the reason why it is needed. Decides nothing.
+Holds ``hx``, the one name through which all else reaches httpx, and the few parts of it that are
+not public, each with the reason why it is needed. Decides nothing.
 """
 
 from __future__ import annotations
 
 import ssl
-from typing import Any, Awaitable, Callable, Dict, Optional, Union
+from typing import Any, Awaitable, Callable, Dict, List, Optional, Union
 
 import httpx as hx
-from httpx._client import USE_CLIENT_DEFAULT, UseClientDefault
-from httpx._content import AsyncIteratorByteStream
+from httpx._client import USE_CLIENT_DEFAULT, BaseClient, UseClientDefault
+from httpx._content import AsyncIteratorByteStream, IteratorByteStream
 from httpx._multipart import FileField, MultipartStream
 
 from .certificates import context_for
 
-Trace = Callable[[str, Dict[str, Any]], Awaitable[None]]
+Trace = Callable[[str, Dict[str, Any]], Optional[Awaitable[None]]]
 
 
 class ConnectionTrace:
@@ -33,21 +33,45 @@ class ConnectionTrace:
         self._users = users
         self.connected = self.sending = self.answered = False
 
-    async def __call__(self, name: str, info: Dict[str, Any]) -> None:
-        """Take note of a step, and pass it on to the user's own trace."""
+    def note(self, name: str) -> None:
+        """Take note of a step."""
         if name.startswith("connection.connect"):
             self.connected = True
         elif name.endswith("send_request_headers.started"):
             self.sending = True
         elif name.endswith("receive_response_headers.complete"):
             self.answered = True
-        if self._users is not None:
-            await self._users(name, info)
 
     @property
     def reused_in_vain(self) -> bool:
         """Whether the request went out on an old connection and nothing came back."""
         return self.sending and not self.connected and not self.answered
+
+
+class AsyncConnectionTrace(ConnectionTrace):
+    """The same as httpcore's asynchronous side calls it."""
+
+    __slots__ = ()
+
+    async def __call__(self, name: str, info: Dict[str, Any]) -> None:
+        """Take note of a step, and pass it on to the user's own trace."""
+        self.note(name)
+        if self._users is not None:
+            passed_on = self._users(name, info)
+            assert passed_on is not None
+            await passed_on
+
+
+class SyncConnectionTrace(ConnectionTrace):
+    """The same as httpcore's synchronous side calls it."""
+
+    __slots__ = ()
+
+    def __call__(self, name: str, info: Dict[str, Any]) -> None:
+        """Take note of a step, and pass it on to the user's own trace."""
+        self.note(name)
+        if self._users is not None:
+            self._users(name, info)
 
 
 def quicken(transport: hx.AsyncBaseTransport) -> hx.AsyncBaseTransport:
@@ -69,6 +93,16 @@ def quicken(transport: hx.AsyncBaseTransport) -> hx.AsyncBaseTransport:
     return transport
 
 
+def bound(transport: hx.BaseTransport) -> hx.BaseTransport:
+    """Make the sockets of a transport that httpx built end with the deadline of their call."""
+    pool: Any = getattr(transport, "_pool", None)
+    if type(transport) is hx.HTTPTransport and hasattr(pool, "_network_backend"):
+        from ._sync_network import TimedBackend
+
+        pool._network_backend = TimedBackend(pool._network_backend)
+    return transport
+
+
 def copy_request(request: hx.Request) -> hx.Request:
     """Return a copy that shares URL and body; ``Request()`` would encode everything anew."""
     copied: hx.Request = hx.Request.__new__(type(request))
@@ -80,15 +114,22 @@ def copy_request(request: hx.Request) -> hx.Request:
 
 def is_replayable(stream: Any) -> bool:
     """Tell whether a request body can be sent once more from its start."""
+    known = getattr(stream, "replayable", None)
+    if isinstance(known, bool):
+        return known
     if isinstance(stream, hx.ByteStream):
         return True
     if isinstance(stream, MultipartStream):
         # httpx rewinds the files of a multipart body itself, always to their start.
         return all(_rewinds(field.file) for field in stream.fields if isinstance(field, FileField))
-    if isinstance(stream, AsyncIteratorByteStream):
+    if isinstance(stream, (AsyncIteratorByteStream, IteratorByteStream)):
         source = stream._stream
-        return not hasattr(source, "__anext__") and not hasattr(source, "aread")
+        return not any(hasattr(source, name) for name in _ONCE)
     return False
+
+
+# What an iterator or a file has, which httpx reads once.
+_ONCE = ("__next__", "__anext__", "read", "aread")
 
 
 def _rewinds(file: Any) -> bool:
@@ -98,19 +139,21 @@ def _rewinds(file: Any) -> bool:
     return bool(seekable()) if callable(seekable) else hasattr(file, "seek")
 
 
-async def close_idle_connections(transport: Any, url: hx.URL) -> None:
-    """Close the idle connections to the origin of ``url``, so that the next one is new."""
+def idle_connections(transport: Any, url: hx.URL) -> List[Any]:
+    """Return the idle connections to the origin of ``url``, to be closed."""
     pool = getattr(transport, "_pool", None)
-    if not isinstance(transport, hx.AsyncHTTPTransport) or pool is None:
-        return
+    if not isinstance(transport, (hx.AsyncHTTPTransport, hx.HTTPTransport)) or pool is None:
+        return []
     import httpcore
 
     origin = httpcore.Origin(
         url.raw_scheme, url.raw_host, url.port or {"https": 443}.get(url.scheme, 80)
     )
-    for connection in pool.connections:
-        if connection.is_idle() and connection.can_handle_request(origin):
-            await connection.aclose()
+    return [
+        connection
+        for connection in pool.connections
+        if connection.is_idle() and connection.can_handle_request(origin)
+    ]
 
 
 def is_unused(transport: Any) -> bool:
@@ -136,11 +179,15 @@ def tls_context(
 
 __all__ = [
     "USE_CLIENT_DEFAULT",
+    "AsyncConnectionTrace",
+    "BaseClient",
     "ConnectionTrace",
+    "SyncConnectionTrace",
     "UseClientDefault",
-    "close_idle_connections",
+    "bound",
     "copy_request",
     "hx",
+    "idle_connections",
     "is_replayable",
     "is_unused",
     "quicken",

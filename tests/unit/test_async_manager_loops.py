@@ -197,14 +197,14 @@ class Closing:
 async def test_concurrent_requests_close_each_retired_transport_once() -> None:
     manager, until = AsyncConnectionManager(), anyio.Event()
     retired = [Closing(until) for _ in range(3)]
-    manager._retired.extend(retired)  # type: ignore[arg-type]  # what it does to them is close them
+    manager._pools.retired.extend(retired)  # type: ignore[arg-type]  # what it does to them is close them
     async with anyio.create_task_group() as group:
         for _ in range(4):
             group.start_soon(manager._close_retired, True)
         await anyio.wait_all_tasks_blocked()
         until.set()
     assert [one.closed for one in retired] == [1, 1, 1]
-    assert manager._retired == []
+    assert manager._pools.retired == []
     await manager.aclose()
 
 
@@ -212,11 +212,11 @@ async def test_concurrent_requests_close_each_retired_transport_once() -> None:
 async def test_a_cancelled_request_leaves_no_transport_unclosed() -> None:
     manager, until = AsyncConnectionManager(), anyio.Event()
     retired = Closing(until)
-    manager._retired.append(retired)  # type: ignore[arg-type]  # as above
+    manager._pools.retired.append(retired)  # type: ignore[arg-type]  # as above
     with anyio.CancelScope() as scope:
         scope.cancel()
         await manager._close_retired(True)
-    assert retired in manager._retired
+    assert retired in manager._pools.retired
     until.set()
     await manager.aclose()
     assert retired.closed == 1
