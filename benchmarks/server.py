@@ -31,6 +31,8 @@ class Server(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._received = b""
+        self._path: Optional[bytes] = None
+        self._body_left = 0
         self._left_to_stream = 0
         self._paused = False
 
@@ -39,17 +41,25 @@ class Server(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self._body_left > len(data):
+            self._body_left -= len(data)  # an upload, which nobody keeps
+            return
         self._received += data
         while True:
-            end = self._received.find(b"\r\n\r\n")
-            if end < 0:
+            if self._path is None:
+                end = self._received.find(b"\r\n\r\n")
+                if end < 0:
+                    return
+                head = self._received[:end]
+                self._path, self._body_left = head.split(b" ", 2)[1], _content_length(head)
+                self._received = self._received[end + 4 :]
+            if len(self._received) < self._body_left:
+                self._body_left -= len(self._received)
+                self._received = b""
                 return
-            head = self._received[:end]
-            size = end + 4 + _content_length(head)
-            if len(self._received) < size:
-                return
-            self._received = self._received[size:]
-            self._answer(head.split(b" ", 2)[1])
+            self._received = self._received[self._body_left :]
+            path, self._path, self._body_left = self._path, None, 0
+            self._answer(path)
 
     def _answer(self, path: bytes) -> None:
         if path.startswith(b"/sleep/"):

@@ -173,7 +173,8 @@ class TestAnswers:
         assert (error.status_code, error.body) == (status, "café")
         assert error.headers["x-trace-ID"] == "7"
         shown = f"GET {server.origin}/?token=[REDACTED]&page=2: status {status} "
-        assert str(error) == shown + HTTPStatus(status).phrase
+        assert str(error) == f"{shown}{HTTPStatus(status).phrase}: café (request id 7)"
+        assert (error.detail, error.request_id) == ("café", "7")
 
     def test_a_body_that_is_not_what_it_is_labelled(self, world, server):
         html = reply(200, body="<html>", headers={"Content-Type": "application/json"})
@@ -1123,7 +1124,7 @@ class TestOfHttpx:
 
         async def main():
             with blackhole() as origin:
-                async with httpx.AsyncClient(timeout=0.1) as inner:
+                async with httpx.AsyncClient(timeout=0.5) as inner:
                     with pytest.raises(TimeoutError) as caught:
                         await HttpxHttpClient(client=inner).request("GET", origin)
                     assert caught.value.sent is True

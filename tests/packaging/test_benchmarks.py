@@ -31,8 +31,15 @@ def test_all_of_them_run() -> None:
     tiny = ["--quick", "--rounds", "1", "--calls", "2", "--stream-mib", "2"]
     done = run(*tiny)
     assert done.returncode == 0, done.stderr
-    for expected in ("GET, everything on", "pipeline", "batch, async", "import", "memory", "<="):
+    for expected in ("GET, everything on", "pipeline", "batch, async", "import", "memory", "Client.download", "<="):
         assert expected in done.stdout
+
+
+def test_memory_stays_flat_while_bodies_stream() -> None:
+    # 64 MiB each way; the targets are 16.
+    done = run("streaming", "--stream-mib", "64", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" met") == 6, done.stdout
 
 
 def test_a_name_that_is_not_known() -> None:

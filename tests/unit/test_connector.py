@@ -524,7 +524,7 @@ def test_a_threshold_that_was_set_later_stays():
         ({"auth": ("u", "p")}, None),
         ({"headers": {"Authorization": "Bearer S"}}, None),
         ({"headers": {"X-API-Key": "S"}}, None),
-        ({}, lambda session: session.params.update({"api_key": "S"})),
+        pytest.param({}, lambda session: session.params.update({"api_key": "S"}), id="params"),
         ({"api_key": "S", "api_key_query": "key"}, None),
     ],
     ids=str,

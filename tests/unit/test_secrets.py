@@ -16,6 +16,7 @@ import requests
 
 from requests_connection_manager import (
     AsyncConnectionManager,
+    CallFailed,
     ConnectionManager,
     ConnectionManagerError,
 )
@@ -372,7 +373,8 @@ def test_a_key_under_any_parameter_name_is_not_logged(
     manager.add_listener(events.append)
     with manager, dead_origin() as dead, pytest.raises(requests.ConnectionError):
         manager.get(dead + "/a")
-    assert "appid=[REDACTED]" in events[-1].text
+    (failed,) = [event for event in events if isinstance(event, CallFailed)]
+    assert "appid=[REDACTED]" in failed.text
     assert key not in log_of(caplog)
     assert quote(key, safe="") not in log_of(caplog)
     assert key not in repr(events)
