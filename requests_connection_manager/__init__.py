@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         BreakerRefused,
         BreakerStateChanged,
         CallFailed,
+        CallFinished,
+        CallStarted,
         ConnectionReplaced,
         Event,
         LimiterRefused,
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from .policies.rate_limit import FixedWindowRateLimiter, RateLimiter, TokenBucketRateLimiter
     from .policies.retry import Retry
     from .policies.retry_budget import RetryBudget
+    from .success import is_success
     from .types import AsyncBatchResults, BatchResults, Clock, EndpointConfig, RequestData
     from .utils import (
         is_sensitive_field,
@@ -121,6 +124,8 @@ _NAMES_OF = {
         "BreakerRefused",
         "BreakerStateChanged",
         "CallFailed",
+        "CallFinished",
+        "CallStarted",
         "ConnectionReplaced",
         "Event",
         "LimiterRefused",
@@ -158,6 +163,7 @@ _NAMES_OF = {
     ),
     "policies.retry": ("Retry",),
     "policies.retry_budget": ("RetryBudget",),
+    "success": ("is_success",),
     "types": (
         "AsyncBatchResults",
         "BatchResults",
@@ -186,6 +192,8 @@ __all__ = [
     "BreakerRefused",
     "BreakerStateChanged",
     "CallFailed",
+    "CallFinished",
+    "CallStarted",
     "CircuitBreakerOpen",
     "Clock",
     "ConnectionError",
@@ -240,6 +248,7 @@ __all__ = [
     "extract_error_detail",
     "is_retryable",
     "is_sensitive_field",
+    "is_success",
     "redact_sensitive_data",
     "request_with_retry",
     "retry_with_backoff",

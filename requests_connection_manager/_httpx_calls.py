@@ -210,7 +210,7 @@ class HttpxCalls(Management, RenewableTransports):
         async def perform(context: RequestContext, began: float) -> hx.Response:
             kwargs = self._request_options(dict(context.kwargs))
             overrides = take_overrides(kwargs, self._request_names, "request")
-            if kwargs.get("cookies") is not None:
+            if kwargs.get("cookies") is not None and not stream:  # as httpx: stream() takes them
                 warnings.warn(_COOKIES, DeprecationWarning, stacklevel=2)
             # A URL object keeps what its text would lose; a hook that edits it gives text.
             target = url if context.url == text else context.url
@@ -237,6 +237,10 @@ class HttpxCalls(Management, RenewableTransports):
 
     def _request_options(self, given: Dict[str, Any]) -> Dict[str, Any]:
         """Return the options of a request in httpx's terms and those of the settings."""
+        return given
+
+    def _send_options(self, given: Dict[str, Any]) -> Dict[str, Any]:
+        """Return the options of ``send``; the same for these."""
         return given
 
     def _explicit_names(self, options: Mapping[str, Any], auth: Any) -> FrozenSet[str]:
@@ -281,7 +285,7 @@ class HttpxCalls(Management, RenewableTransports):
     async def _perform_send(
         self, request: hx.Request, context: RequestContext, began: float
     ) -> hx.Response:
-        kwargs = dict(context.kwargs)
+        kwargs = self._send_options(dict(context.kwargs))
         headers = kwargs.pop("headers", {})
         overrides = take_overrides(kwargs, _SEND_NAMES, "send")
         before: Optional[Call] = request.extensions.get(CALL)
@@ -375,6 +379,8 @@ class HttpxCalls(Management, RenewableTransports):
         if origin_of(str(url)) != origin_of(str(request.url)):
             for name in sensitive_names(headers, self._core.configuration):
                 del headers[name]
+            # requests strips it, httpx does not.
+            headers.pop("Proxy-Authorization", None)
             call: Optional[Call] = request.extensions.get(CALL) or _current_call.get()
             if call is not None and call.before_auth is not None:
                 # What an auth flow added is a credential, whatever its name.

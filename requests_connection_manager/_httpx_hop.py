@@ -34,6 +34,10 @@ _LAST_PORT = 65535
 _TIMEOUTS = frozenset({"timeout", "connect_timeout", "read_timeout"})
 
 
+class InvalidPort(hx.ConnectError, hx.InvalidURL):
+    """A URL with a port that there can't be; to httpx it is a failure to connect."""
+
+
 class HttpxHop(Hop[hx.Response]):
     """One hop over an httpx client; the drivers send, wait and read."""
 
@@ -42,14 +46,14 @@ class HttpxHop(Hop[hx.Response]):
     def __init__(self, client: HttpxCalls, call: Call, request: hx.Request) -> None:
         if (request.url.port or 0) > _LAST_PORT:
             # httpx would try to connect to it, which looks like trouble of the server's.
-            raise hx.InvalidURL(f"Invalid port: {request.url.port}")
+            raise InvalidPort(f"Invalid port: {request.url.port}", request=request)
         core = client.core
         url = str(request.url)
         self.call = call
         self.clock = core.clock
         self.events = core.events
         self.request = request
-        self.method = request.method
+        self.method = core.shown_method(request.method)
         self.url = core.shown(url)
         scope = core.scope(call.configuration, url)
         settings, self.retry = call.settings_for(scope.policy)
@@ -192,7 +196,8 @@ async def unsuccessful(
         return None
     await read(response)
     details = status_details(core, status, response.headers, _text(response))
-    message = status_message(f"{request.method} {core.shown(url)}: status {status}", details)
+    where = f"{core.shown_method(request.method)} {core.shown(url)}"
+    message = status_message(f"{where}: status {status}", details)
     kind = _httpx_errors.FLAVOURS.pick(status_error_class(status), None)
     return _httpx_errors.build(kind, message, request, response=response, **details)
 

@@ -269,7 +269,7 @@ class EventStream:
         else:
             level, template = _LOG[kind]
             if logger.isEnabledFor(level):
-                logger.log(level, "%s", template.format(e=event))
+                logger.log(level, "%s", _encodable(template.format(e=event)))
         for listener in self._table.get(kind, ()):
             try:
                 listener(event)
@@ -287,17 +287,22 @@ class EventStream:
         self._lock = threading.Lock()
 
 
+def _encodable(text: str) -> str:
+    """Return a text that any log takes: a URL may hold half of a surrogate pair."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _log_attempt(event: Any) -> None:
     logger.info(
         "%s %s -> %s",
         event.method,
-        event.url,
+        _encodable(event.url),
         event.status if event.error is None else event.error,
     )
     logger.debug(
         "%s %s: attempt %d took %.3g s after waiting %.3g s",
         event.method,
-        event.url,
+        _encodable(event.url),
         event.number,
         event.elapsed,
         event.waited,

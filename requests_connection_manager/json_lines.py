@@ -77,7 +77,8 @@ class JsonLinesParser(LineParser[Any]):
         number = self._number + 1
         line, found = self._end(), []
         if line.strip(_JSON_SPACE):
-            found.append(_value(line, f"the last line ({number}), which has no line end,"))
+            where = f"the last line ({number}), which has no line end and may have been cut off,"
+            found.append(_value(line, where))
         return found
 
     def _restart(self) -> None:

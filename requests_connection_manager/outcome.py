@@ -15,6 +15,8 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Mapping, Optional
 
+from .exceptions import public_name
+
 
 class Phase(enum.Enum):
     """How far a request had got when it failed."""
@@ -71,7 +73,7 @@ class Outcome:
     def cause(self) -> str:
         """A word for logs and events, without secrets: ``status 503``, ``ConnectTimeout``."""
         if self.error is not None:
-            return type(self.error).__name__
+            return public_name(self.error)
         return f"status {self.status}"
 
 

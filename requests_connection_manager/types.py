@@ -39,8 +39,8 @@ class Clock(Protocol):
     def time(self) -> float:
         """Return seconds since the epoch, for dates that servers send."""
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, /) -> None:
         """Block the calling thread for ``seconds``."""
 
-    async def asleep(self, seconds: float) -> None:
+    async def asleep(self, seconds: float, /) -> None:
         """Suspend the calling task for ``seconds``, on asyncio or trio."""

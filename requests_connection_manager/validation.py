@@ -1,7 +1,8 @@
 """From parsed data to what was asked for: the part under a key, as a model.
 
 Holds :func:`pick`, :func:`validate` and :func:`check_model`; knows pydantic (version 2, the extra
-``pydantic``), which is loaded at first use. Every function may be called from any thread.
+``pydantic``), which is loaded at first use. Models of msgspec (the extra ``msgspec``) are known to
+``_struct_models``. Every function may be called from any thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, List, Mapping, Tuple, Type, TypeVar, Union, overload
 
-from . import extras
+from . import _struct_models, extras
 from .content import excerpt
 from .exceptions import ValidationError
 from .redaction import redact_text, redact_values
@@ -90,17 +91,18 @@ def validate(data: Any, model: Type[M]) -> M: ...
 @overload
 def validate(data: Any, model: Any) -> Any: ...
 def validate(data: Any, model: Any) -> Any:
-    """Return ``data`` as a model, by pydantic.
+    """Return ``data`` as a model, by pydantic or msgspec.
 
     :param data: parsed JSON, or what a client made of it; an instance of the model passes as it is.
     :param model: what pydantic knows as a type: a ``BaseModel``, ``List[Model]``, ``Optional``,
         ``Dict``, a dataclass, a ``TypedDict``, ``int``; or a ``pydantic.TypeAdapter``. A strict
-        model accepts what it accepts of JSON.
+        model accepts what it accepts of JSON. Or a ``msgspec.Struct``, or a type made of some such
+        as ``List[Struct]``: these need no pydantic, and are as strict as msgspec is by default.
 
     :raises ValidationError: if the data is not of this form. The text names the model, fields and
         what is wrong, never the values: these may be secrets. ``path`` leads to the first field,
-        ``body`` is ``data``, ``__cause__`` is pydantic's error, without the values too.
-    :raises TypeError: if pydantic can't make a schema of ``model``.
+        ``body`` is ``data``, ``__cause__`` is the library's error, without the values too.
+    :raises TypeError: if pydantic can't make a schema of ``model``, or msgspec a decoder.
     :raises ImportError: if pydantic 2 is not installed.
 
     >>> from typing import List
@@ -113,6 +115,8 @@ def validate(data: Any, model: Any) -> Any:
     the response is no list[int]: [1]: Input should be a valid integer, unable to parse string as \
 an integer (1,)
     """
+    if _struct_models.has_struct(model):
+        return _as_struct(data, model)
     pydantic = _pydantic()
     adapter = _adapter(model, pydantic)
     try:
@@ -133,7 +137,7 @@ an integer (1,)
 def check_model(model: Any) -> None:
     """Refuse what :func:`validate` can't use, before there is any data.
 
-    :raises TypeError: if pydantic can't make a schema of ``model``.
+    :raises TypeError: if pydantic can't make a schema of ``model``, or msgspec a decoder.
     :raises ImportError: if pydantic 2 is not installed.
 
     >>> check_model(int)
@@ -142,6 +146,9 @@ def check_model(model: Any) -> None:
     ...
     TypeError: model must be a type that pydantic knows, not an object of type object
     """
+    if _struct_models.has_struct(model):
+        _check_struct(model)
+        return
     pydantic = _pydantic()
     adapter = _adapter(model, pydantic)
     try:
@@ -183,9 +190,9 @@ def _built(model: Any, _: str) -> Any:
 _cached = lru_cache(maxsize=256)(_built)
 
 
-def _wrong_model(model: Any, error: Exception) -> TypeError:
+def _wrong_model(model: Any, error: Exception, library: str = "pydantic") -> TypeError:
     why = f": {_cut(str(error).partition(chr(10))[0], _MAX_TEXT)}" if _is_type(model) else ""
-    return TypeError(f"model must be a type that pydantic knows, not {_name(model)}{why}")
+    return TypeError(f"model must be a type that {library} knows, not {_name(model)}{why}")
 
 
 def _is_type(model: Any) -> bool:
@@ -196,6 +203,32 @@ def _name(model: Any) -> str:
     if not _is_type(model):
         return f"an object of type {type(model).__name__}"
     return _cut(repr(model), _MAX_TEXT)
+
+
+def _as_struct(data: Any, model: Any) -> Any:
+    _check_struct(model)
+    try:
+        return _struct_models.convert(data, model)
+    except _struct_models.failure() as error:
+        failure = error.with_traceback(None)
+    message, path = _struct_models.explained(failure)
+    if failure.__cause__ is not None:  # raised by the model's own code, which may quote values
+        message = redact_values(message, _texts(data))
+    message = redact_text(_cut(message, _MAX_TEXT))
+    place = _path(path)
+    name = model.__name__ if isinstance(model, type) else _name(model).replace("typing.", "")
+    raise ValidationError(
+        f"the response is no {name}: {place}{': ' if place else ''}{message}", body=data, path=path
+    ) from type(failure)(message)
+
+
+def _check_struct(model: Any) -> None:
+    try:
+        _struct_models.check(model)
+    except ImportError:
+        raise
+    except Exception as error:  # of many kinds, NameError among them
+        raise _wrong_model(model, error, "msgspec") from (error if _is_type(model) else None)
 
 
 # -- what was wrong ------------------------------------------------------------------------------

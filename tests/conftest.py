@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from drivers import DRIVERS, driver_for
+from rest_drivers import Servers, rest_driver_for
 
 from requests_connection_manager.testing import FaultServer, VirtualClock
 
@@ -13,6 +14,19 @@ def driver(request):
     """One test, three worlds: the sync manager, and the async one on asyncio and on trio."""
     with driver_for(request.param) as running:
         yield running
+
+
+@pytest.fixture(params=DRIVERS)
+def rest(request):
+    """One test, three worlds: the sync REST client, and the async one on asyncio and on trio."""
+    with rest_driver_for(request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def servers():
+    """A transport that stands for all servers."""
+    return Servers()
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from requests_connection_manager import (
     BreakerRefused,
     BreakerStateChanged,
     CallFailed,
+    CallFinished,
+    CallStarted,
     ConnectionManager,
     ConnectionReplaced,
     LimiterRefused,
@@ -77,6 +79,8 @@ _SHOWN = {
     LimiterWaited: ("seconds",),
     LimiterRefused: ("retry_after",),
     CallFailed: (),
+    CallStarted: (),
+    CallFinished: ("status", "attempts"),
 }
 
 
@@ -97,8 +101,13 @@ class Face:
         return getattr(self.manager, name)
 
     @property
+    def within(self):
+        """All events that happened within calls."""
+        return [one for one in self.seen if not isinstance(one, (CallStarted, CallFinished))]
+
+    @property
     def events(self):
-        return [shown(event) for event in self.seen]
+        return [shown(event) for event in self.within]
 
     def happened(self, *kinds):
         """Return the shown events of these kinds, in order."""

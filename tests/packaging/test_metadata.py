@@ -27,7 +27,9 @@ def config() -> configparser.ConfigParser:
 
 def lower_bounds(config: configparser.ConfigParser) -> Dict[str, str]:
     extras = config["options.extras_require"]
-    lines = (config["options"]["install_requires"] + extras["aiohttp"] + extras["pydantic"]).split()
+    tested = ("aiohttp", "pydantic", "msgspec", "orjson", "opentelemetry", "prometheus", "progress")
+    wanted = [config["options"]["install_requires"], *(extras[name] for name in tested)]
+    lines = "".join(wanted).split()
     return dict(re.match(r"([\w-]+)>=([\d.]+)", line).groups() for line in lines)  # type: ignore[union-attr, misc]
 
 
@@ -77,3 +79,14 @@ def test_importing_loads_no_asynchronous_library() -> None:
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True
     )
     assert done.stdout.split() == []
+
+
+def test_the_changelog_has_the_version() -> None:
+    text = (ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    version = re.search(r'^__version__ = "(\d+\.\d+\.\d+)"$', text, re.M)
+    assert version is not None
+    changelog = (ROOT / "CHANGELOG").read_text(encoding="utf-8")
+    latest = re.search(r"^(\d+\.\d+\.\d+) \(.*\)\n-+$", changelog, re.M)
+    assert latest is not None
+    assert latest.group(1) == version.group(1)
+    assert "semver.org" in changelog

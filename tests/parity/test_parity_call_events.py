@@ -248,7 +248,12 @@ class TestListenersKeepWhatBelongsToACall:
         urls = [server.url(f"/{number}") for number in range(6)]
         for number in range(6):
             server.route(f"/{number}", reply(503), OK)
-        manager = driver.manager(clock=clock, retry_budget=None, max_retries=3)
+        manager = driver.manager(
+            clock=clock,
+            retry_budget=None,
+            max_retries=3,
+            circuit_breaker_failure_threshold=None,
+        )
         manager.add_listener(listen)
         token = server.url("/token")
         fetch(driver, manager, token)

@@ -34,6 +34,7 @@ SCOPE = {
     "circuit_breaker_state",
     "circuit_breaker_failure_count",
     "rate_limit_fill",
+    "rate_limit_paused_for",
     "retry_budget_available",
     "attempts",
     "failures",
@@ -313,7 +314,7 @@ class TestEvents:
         config = {"127.0.0.1": {"circuit_breaker_failure_threshold": 1}}
         manager = driver.manager(clock=clock, max_retries=0, endpoint_configs=config)
         manager.get(server.url("/?token=hidden&page=2"))
-        assert {event.scope for event in manager.seen} == {"127.0.0.1"}
+        assert {event.scope for event in manager.within} == {"127.0.0.1"}
         assert manager.happened(BreakerStateChanged)
         for event in manager.seen:
             assert "hidden" not in event.url

@@ -8,6 +8,7 @@ import pytest
 
 from requests_connection_manager import (
     AuthenticationError,
+    CallFailed,
     HTTPError,
     MaxRetriesExceeded,
     RateLimitError,
@@ -59,6 +60,68 @@ def test_a_429_tells_when_to_come_back(driver, server):
     _, error = failing(driver, server.url(), max_retries=0)
     assert error.retry_after == 7.0
     assert isinstance(error, RateLimitError)
+
+
+PROBLEM = reply(
+    503,
+    json={"title": "In maintenance", "detail": "for token=hunter2 until nine, k-1234567"},
+    headers={"Content-Type": "application/problem+json", "X-Request-Id": "r-1 k-1234567"},
+)
+SAID = "for token=[REDACTED] until nine, [REDACTED]"
+
+
+@pytest.mark.parametrize("max_retries", [0, 1])
+def test_an_error_tells_what_the_server_says_and_calls_the_request(
+    driver, server, clock, max_retries
+):
+    server.route("/", PROBLEM)
+    settings = {"max_retries": max_retries, "clock": clock, "api_key": "k-1234567"}
+    manager, error = failing(driver, server.url(), **settings)
+    assert isinstance(error, MaxRetriesExceeded) == bool(max_retries)
+    assert (error.detail, error.request_id) == (SAID, "r-1 [REDACTED]")
+    end = f"status 503 Service Unavailable: {SAID} (request id r-1 [REDACTED])"
+    assert str(error).endswith(end)
+    assert "k-1234567" in error.body
+    assert error.headers["x-request-id"] == "r-1 k-1234567"
+    pickled = pickle.dumps(error)
+    assert b"k-1234567" not in pickled
+    assert b"hunter2" not in pickled
+    copy = pickle.loads(pickled)
+    assert (copy.detail, copy.request_id) == (SAID, "r-1 [REDACTED]")
+    (failed,) = (event for event in manager.seen if isinstance(event, CallFailed))
+    assert SAID in failed.text
+
+
+def test_an_error_without_words_of_the_server(driver, server):
+    server.route("/", reply(404, body="<h1>Not Found</h1>", headers={"Content-Type": "text/html"}))
+    _, error = failing(driver, server.url())
+    assert (error.detail, error.request_id, error.retry_after) == (None, None, None)
+    assert str(error) == f"GET {server.url()}: status 404 Not Found"
+    assert error.body == "<h1>Not Found</h1>"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+def test_the_words_of_the_server_in_any_script(driver, server, content_type):
+    body = '{"message": "Größe ungültig: 5 €"}'.encode()
+    server.route("/", reply(400, body=body, headers={"Content-Type": content_type}))
+    _, error = failing(driver, server.url())
+    assert error.detail == "Größe ungültig: 5 €"
+    assert error.body == body.decode()
+
+
+def test_an_error_message_is_one_short_line(driver, server):
+    server.route("/", reply(400, body="line\r\nERROR forged entry\n" * 10_000))
+    _, error = failing(driver, server.url())
+    assert len(str(error)) < 700
+    assert len(str(error).splitlines()) == 1
+    assert len(error.body) > 100_000
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_any_status_can_tell_when_to_come_back(driver, server, status):
+    server.route("/", reply(status, headers={"Retry-After": "7"}))
+    _, error = failing(driver, server.url(), max_retries=0)
+    assert error.retry_after == 7.0
 
 
 def test_retries_come_first(driver, server, clock):

@@ -313,21 +313,23 @@ def reporting(code, data):
 
 
 @pytest.mark.parametrize(
-    ("data", "body"),
+    ("data", "body", "detail"),
     [
-        ({"error": "é"}, '{"error": "é"}'),
-        ("text", "text"),
-        ("é".encode("latin-1"), "é"),
-        (None, ""),
-        ({("no", "JSON"): 1}, ""),
+        ({"error": "é"}, '{"error": "é"}', "é"),
+        ("text", "text", "text"),
+        ("é".encode("latin-1"), "é", "é"),
+        (None, "", None),
+        ({("no", "JSON"): 1}, "", None),
     ],
     ids=repr,
 )
-def test_a_reported_error_status_is_an_error(run, clock, data, body):
+def test_a_reported_error_status_is_an_error(run, clock, data, body, detail):
     client, http = client_for(clock, reporting(404, data))
     error = caught_from(run, ApiHttpError, client.call_api, URL)
     assert (error.status_code, error.headers["X-Id"], error.body) == (404, "1", body)
-    assert str(error) == f"GET {URL}: status 404"
+    assert (error.detail, error.request_id) == (detail, None)
+    said = f": {detail}" if detail else ""
+    assert str(error) == f"GET {URL}: status 404 Not Found{said}"
     assert (len(http.calls), len(error.attempts)) == (1, 1)
 
 

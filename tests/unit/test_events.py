@@ -18,6 +18,8 @@ from requests_connection_manager import (
     BreakerRefused,
     BreakerStateChanged,
     CallFailed,
+    CallFinished,
+    CallStarted,
     ConnectionManager,
     ConnectionReplaced,
     LimiterRefused,
@@ -48,6 +50,8 @@ ONE_OF_EACH: List[Event] = [
     LimiterWaited(*BASE, 2.0),
     LimiterRefused(*BASE, 3.0),
     CallFailed(*BASE, "ConnectTimeout", "timed out"),
+    CallStarted(*BASE, 7),
+    CallFinished(*BASE, 7, 200, None, 0.1, 1),
 ]
 
 
@@ -87,6 +91,8 @@ def test_every_event_can_be_logged(event: Event, caplog: pytest.LogCaptureFixtur
         (ONE_OF_EACH[3], logging.WARNING),
         (ONE_OF_EACH[5], logging.WARNING),
         (ONE_OF_EACH[9], logging.ERROR),
+        (ONE_OF_EACH[10], logging.DEBUG),
+        (ONE_OF_EACH[11], logging.DEBUG),
     ],
 )
 def test_the_levels(event: Event, level: int, caplog: pytest.LogCaptureFixture) -> None:
@@ -210,11 +216,13 @@ def test_a_retried_call_tells_its_story(server: FaultServer) -> None:
         manager.add_listener(seen.append)
         response = manager.get(server.url("/flaky"))
     assert names(seen) == [
+        "CallStarted",
         "AttemptStarted",
         "AttemptFinished",
         "RetryScheduled",
         "AttemptStarted",
         "AttemptFinished",
+        "CallFinished",
     ]
     assert {one.scope for one in seen} == {server.origin}
     assert {one.url for one in seen} == {server.url("/flaky")}
@@ -238,7 +246,7 @@ def test_the_async_side_tells_the_same_story(server: FaultServer) -> None:
             assert [one.status for one in history] == [503, 200]
 
     asyncio.run(main())
-    assert names(seen) == [
+    assert [one for one in names(seen) if not one.startswith("Call")] == [
         "AttemptStarted",
         "AttemptFinished",
         "RetryScheduled",
@@ -320,3 +328,15 @@ def test_a_listener_may_call_the_manager_itself(server: FaultServer) -> None:
         response: Any = manager.get(server.url("/outer"))
     assert seen == [200]
     assert len(response.attempts) == 1
+
+
+def test_what_no_file_takes_is_escaped_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    stream = EventStream()
+    with caplog.at_level(logging.DEBUG, logger="requests_connection_manager"):
+        stream.emit(CallFailed("", "GET", "https://\ud800.test/ü", "ValueError", "no: '\udfff'"))
+        stream.emit(
+            AttemptFinished("", "GET", "https://\ud800.test/", 1, 200, None, False, 0.1, 0.0)
+        )
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts[0] == "GET https://\\ud800.test/ü: ValueError: no: '\\udfff'"
+    assert all("\\ud800" in text and text.encode("utf-8") for text in texts)

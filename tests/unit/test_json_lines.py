@@ -156,8 +156,8 @@ def test_a_line_that_is_cut_off_says_where() -> None:
     with pytest.raises(ValidationError) as raised:
         parser.close()
     assert str(raised.value) == (
-        "the last line (2), which has no line end, is no JSON: Expecting ':' delimiter (char 4);"
-        " it begins with '{\"a\"'"
+        "the last line (2), which has no line end and may have been cut off, is no JSON: "
+        "Expecting ':' delimiter (char 4); it begins with '{\"a\"'"
     )
     assert parser.close() == []
 

@@ -28,6 +28,8 @@ def hint(headers: Dict[str, str], throttled: bool = False) -> Optional[float]:
         (Outcome(status=429), False, True, "status 429"),
         (Outcome(status=500), True, False, "status 500"),
         (Outcome(status=599), True, False, "status 599"),
+        (Outcome(status=503, expected=True), False, False, "status 503"),
+        (Outcome(status=429, expected=True), False, True, "status 429"),
         (Outcome(error=OSError("x"), phase=Phase.SENT), True, False, "OSError"),
         (Outcome(error=OSError("x"), phase=Phase.NOT_SENT), True, False, "OSError"),
         (Outcome(error=OSError("x"), phase=Phase.UNTRUSTED), True, False, "OSError"),

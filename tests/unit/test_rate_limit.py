@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from requests_connection_manager.policies.rate_limit import (
     FixedWindowRateLimiter,
+    PauseOnlyRateLimiter,
     RateLimiter,
     Ticket,
     TokenBucketRateLimiter,
@@ -452,6 +453,119 @@ class TestTokenBucket:
             TokenBucketRateLimiter(1, capacity)
 
 
+class TestPauseOnly:
+    def test_everybody_passes_while_there_is_no_pause(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        assert isinstance(limiter, RateLimiter)
+        for _ in range(1000):
+            ticket, wait = limiter.reserve(0.0)
+            assert (ticket.poll(), wait) == (0.0, 0.0)
+        assert (limiter.fill(), limiter.paused_for()) == (0.0, 0.0)
+
+    def test_a_pause_refuses_those_who_will_not_wait_and_says_how_long_it_lasts(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(30)
+        assert limiter.reserve(0.0) == (None, pytest.approx(30))
+        assert limiter.reserve(29.9).ticket is None
+        assert limiter.paused_for() == pytest.approx(30)
+        clock.advance(30)
+        assert limiter.reserve(0.0).wait == 0.0
+        assert limiter.paused_for() == 0.0
+
+    @pytest.mark.parametrize("seconds", [0, 0.0, -5])
+    def test_a_pause_of_nothing_is_none(self, clock, seconds):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(seconds)
+        assert limiter.reserve(0.0).wait == 0.0
+
+    def test_a_pause_is_only_ever_extended(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(30)
+        limiter.pause(5)
+        assert limiter.reserve(0.0).wait == pytest.approx(30)
+
+    def test_the_queue_is_let_go_in_order_and_gradually(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(10)
+        tickets = queue_up(limiter, 10)
+        clock.advance(10)
+        seen = []
+        for _ in range(5):
+            served = held(tickets)
+            assert served == sorted(served, reverse=True)
+            seen.append(served.count(True))
+            clock.advance(0.25)
+        assert seen == [1, 3, 7, 10, 10]
+
+    def test_waiting_as_long_as_told_is_enough(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(10)
+        asleep = [(clock.now + 10, ticket) for ticket in queue_up(limiter, 9)]
+        assert limiter.reserve(0.0).wait == pytest.approx(10.75)
+        looks = 0
+        while asleep:
+            asleep.sort(key=lambda sleeper: sleeper[0])
+            clock.now, ticket = asleep.pop(0)
+            wait = ticket.poll()
+            looks += 1
+            if wait > 0:
+                asleep.append((clock.now + wait, ticket))
+        assert clock.now == pytest.approx(1010.75)
+        # One look at each step, not one for each ticket in front.
+        assert looks == 9 + 8 + 6 + 2
+
+    def test_a_pause_in_the_middle_of_it_begins_it_again(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(10)
+        tickets = queue_up(limiter, 6)
+        clock.advance(10.25)
+        assert held(tickets).count(True) == 3
+        limiter.pause(10)
+        clock.advance(9)
+        assert held(tickets).count(True) == 3
+        clock.advance(1)
+        assert held(tickets).count(True) == 4
+
+    def test_newcomers_stand_behind_the_queue(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(10)
+        tickets = queue_up(limiter, 3)
+        clock.advance(10)
+        assert limiter.reserve(0.0) == (None, pytest.approx(0.5))
+        tickets[1].cancel()
+        assert limiter.reserve(0.0) == (None, pytest.approx(0.25))
+        clock.advance(0.25)
+        assert limiter.reserve(0.0).wait == 0.0
+        assert held([tickets[0], tickets[2]]) == [True, True]
+
+    def test_a_cancelled_token_cannot_be_polled(self, clock):
+        ticket = PauseOnlyRateLimiter(clock).reserve(0.0).ticket
+        ticket.cancel()
+        ticket.cancel()
+        with pytest.raises(RuntimeError, match="cancelled"):
+            ticket.poll()
+
+    def test_who_leaves_without_a_word_does_not_hold_up_the_queue(self, clock):
+        limiter = PauseOnlyRateLimiter(clock)
+        limiter.pause(10)
+        tickets = queue_up(limiter, 4)
+        del tickets[:3]
+        gc.collect()
+        clock.advance(10)
+        assert held(tickets) == [True]
+
+    def test_it_pickles_as_configuration(self):
+        limiter = PauseOnlyRateLimiter()
+        limiter.pause(1000)
+        assert pickle.loads(pickle.dumps(limiter)).reserve(0.0).wait == 0.0
+        assert copy.copy(limiter).reserve(0.0).wait == 0.0
+        assert repr(limiter) == "PauseOnlyRateLimiter()"
+
+    def test_clock_must_be_callable(self):
+        with pytest.raises(TypeError, match="clock"):
+            PauseOnlyRateLimiter(7)
+
+
 class WindowModel:
     """The fixed window without grants in absence: a rank in a list is as good as a token."""
 
@@ -649,3 +763,73 @@ BucketMachine.TestCase.settings = settings(
     max_examples=100, stateful_step_count=40, deadline=None, database=None
 )
 TestBucketMachine = BucketMachine.TestCase
+
+
+class PauseOnlyMachine(RuleBasedStateMachine):
+    """Nothing passes during a pause; after it, one, two, four, eight of those who queued."""
+
+    STEP = 0.25
+
+    @initialize()
+    def begin(self):
+        self.clock = FakeClock(0.0)
+        self.limiter = PauseOnlyRateLimiter(self.clock)
+        self.paused_until = -1.0  # long ago
+        self.waiting, self.released = [], 0
+
+    @property
+    def allowed(self):
+        """How many of the queue may have left it by now since the pause."""
+        since = self.clock.now - self.paused_until
+        return 2 ** (int(since / self.STEP) + 1) - 1 if since >= 0 else 0
+
+    @rule(patience=st.sampled_from([0.0, 0.25, 3.0, math.inf]))
+    def reserve(self, patience):
+        ticket, wait = self.limiter.reserve(patience)
+        if ticket is None:
+            assert wait > patience
+            assert self.waiting or self.clock.now < self.paused_until
+        elif wait == 0.0:
+            assert not self.waiting
+            assert self.clock.now >= self.paused_until
+        else:
+            self.waiting.append(ticket)
+
+    @rule()
+    def poll_all(self):
+        answers = [ticket.poll() for ticket in self.waiting]
+        served = answers.count(0.0)
+        assert answers[:served] == [0.0] * served
+        assert served == min(len(self.waiting), max(self.allowed - self.released, 0))
+        self.released += served
+        del self.waiting[:served]
+
+    @rule(data=st.data())
+    def cancel(self, data):
+        if self.waiting:
+            ticket = data.draw(st.sampled_from(self.waiting))
+            self.waiting.remove(ticket)
+            ticket.cancel()
+
+    @rule(eighths=st.integers(1, 30))
+    def advance(self, eighths):
+        self.clock.advance(eighths / 8)
+        self.poll_all()
+
+    @rule(seconds=st.integers(-1, 6))
+    def pause(self, seconds):
+        self.limiter.pause(seconds)
+        if seconds > 0 and self.clock.now + seconds > self.paused_until:
+            self.paused_until, self.released = self.clock.now + seconds, 0
+
+    @invariant()
+    def the_pause_is_told(self):
+        if hasattr(self, "limiter"):
+            left = max(self.paused_until - self.clock.now, 0.0)
+            assert self.limiter.paused_for() == pytest.approx(left)
+
+
+PauseOnlyMachine.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, database=None
+)
+TestPauseOnlyMachine = PauseOnlyMachine.TestCase

@@ -8,6 +8,11 @@ import pytest
 
 from requests_connection_manager import ConnectionManager
 from requests_connection_manager.core import Core
+from requests_connection_manager.policies.rate_limit import (
+    FixedWindowRateLimiter,
+    PauseOnlyRateLimiter,
+    TokenBucketRateLimiter,
+)
 from requests_connection_manager.registry import Scope
 from requests_connection_manager.testing import FaultServer, VirtualClock, redirect, reply
 
@@ -152,3 +157,48 @@ def test_explain_builds_nothing(url: str) -> None:
         explained = manager.explain("GET", url)
         assert manager.core.registry.scopes() == (kept,)
         assert explained["scope"] == scope_of(manager.core, url).name
+
+
+# -- a limiter that only follows the server
+
+
+def limiter_at(manager: ConnectionManager, url: str = "http://api.test/") -> Any:
+    return scope_of(manager.core, url).limiter
+
+
+def test_a_limiter_that_follows_the_server_is_built_where_there_is_none_of_ones_own() -> None:
+    assert limiter_at(manager_with(rate_limit_requests=None)) is None
+    follow = {"follow_server_limits": True}
+    own = limiter_at(manager_with(rate_limit_requests=5, **follow))
+    assert isinstance(own, FixedWindowRateLimiter)
+    given = TokenBucketRateLimiter(1, 1)
+    assert limiter_at(manager_with(rate_limiter=given, rate_limit_requests=None, **follow)) is given
+    pausing = limiter_at(manager_with(rate_limit_requests=None, **follow))
+    assert isinstance(pausing, PauseOnlyRateLimiter)
+
+
+def test_it_is_kept_per_origin_or_per_pattern_that_sets_it() -> None:
+    manager = manager_with(rate_limit_requests=None, follow_server_limits=True)
+    api = limiter_at(manager)
+    assert limiter_at(manager, "http://api.test/v2") is api
+    assert limiter_at(manager, "http://other.test/") is not api
+    manager.add_endpoint_config("/v1", {"follow_server_limits": True})
+    first, second = (limiter_at(manager, f"http://{host}.test/v1") for host in ("api", "other"))
+    assert first is second
+    assert first is not api
+
+
+def test_a_change_of_other_settings_does_not_end_its_pause() -> None:
+    manager = manager_with(rate_limit_requests=None, follow_server_limits=True)
+    limiter_at(manager).pause(30)
+    manager.update_settings(total_timeout=5)
+    assert limiter_at(manager).reserve(0.0).wait == pytest.approx(30)
+
+
+def test_a_sibling_shares_its_pause() -> None:
+    manager = manager_with(rate_limit_requests=None, follow_server_limits=True)
+    limiter_at(manager).pause(30)
+    sibling = manager.with_options(rate_limit_mode="wait")
+    assert limiter_at(sibling).reserve(0.0).wait == pytest.approx(30)
+    with pytest.raises(ValueError, match="follow_server_limits"):
+        manager.with_options(follow_server_limits=False)

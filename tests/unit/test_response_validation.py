@@ -10,6 +10,7 @@ import types
 import uuid
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
+import msgspec
 import pydantic
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from typing_extensions import Annotated, TypedDict
 
 from requests_connection_manager import validation
 from requests_connection_manager.exceptions import ValidationError
-from requests_connection_manager.validation import pick, validate
+from requests_connection_manager.validation import check_model, pick, validate
 
 
 class Item(pydantic.BaseModel):
@@ -394,3 +395,118 @@ def test_an_old_pydantic_is_a_missing_one(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydantic", types.ModuleType("pydantic"))
     with pytest.raises(ImportError, match="pydantic 2"):
         validate({}, Item)
+
+
+# -- msgspec
+
+
+class Line(msgspec.Struct):
+    id: int
+    kind: Literal["a", "b"] = "a"
+    at: Optional[datetime.datetime] = None
+
+
+class Order(msgspec.Struct, rename="camel"):
+    order_lines: List[Line]
+    counts: Dict[int, int] = {}
+
+
+class Vault(msgspec.Struct):
+    pin: str
+
+    def __post_init__(self) -> None:
+        if len(self.pin) > 4:
+            raise ValueError(f"{self.pin} is too long")
+
+
+ORDER = {"orderLines": [{"id": 1, "at": "2024-05-01T10:00:00Z"}], "counts": {"1": 2}}
+
+
+def test_data_becomes_structs():
+    order = validate(ORDER, Order)
+    at = datetime.datetime(2024, 5, 1, 10, tzinfo=datetime.timezone.utc)
+    assert order == Order([Line(1, at=at)], {1: 2})
+    assert validate([{"id": 1}], List[Line]) == [Line(1)]
+    assert validate({"x": {"id": 1}}, Dict[str, Optional[Line]]) == {"x": Line(1)}
+    assert validate({"id": 1}, Annotated[Line, "of an order"]) == Line(1)
+
+
+def test_an_instance_of_a_struct_passes_as_it_is():
+    line = Line(1)
+    assert validate(line, Line) is line
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "path", "text"),
+    [
+        ({"id": "1"}, Line, ("id",), "no Line: id: Expected `int`, got `str`"),
+        ([{"id": 1}, {}], List[Line], (1, "id"), "[1].id: Object missing required field `id`"),
+        ({"orderLines": [{"id": None}]}, Order, ("orderLines", 0, "id"), "orderLines[0].id: Exp"),
+        ({"orderLines": [], "counts": {"a": 1}}, Order, ("counts",), "counts: Expected `int`"),
+        ({"orderLines": [], "counts": {"1": "a"}}, Order, ("counts",), "counts: Expected `int`"),
+        (None, Line, (), "no Line: Expected `object`, got `null`"),
+        ({"id": 1, "kind": "c"}, Line, ("kind",), "kind: Invalid enum value"),
+    ],
+)
+def test_what_is_wrong_with_a_struct_has_its_path(data, model, path, text):
+    error = refused(data, model)
+    assert error.path == path
+    assert text in str(error)
+    assert error.body is data
+    assert isinstance(error.__cause__, msgspec.ValidationError)
+
+
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        ({"id": 1, "kind": SECRET}, Line),
+        ({"id": SECRET}, Line),
+        ({"pin": SECRET}, Vault),
+        ([SECRET], List[Line]),
+        ({"id": 1, "at": SECRET}, Line),
+    ],
+)
+def test_no_value_is_shown_of_what_is_no_struct(data, model):
+    error = refused(data, model)
+    assert SECRET not in shown(error)
+    assert error.__context__ is None
+
+
+def test_structs_need_no_pydantic(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    check_model(List[Line])
+    assert validate({"id": 1}, Line) == Line(1)
+
+
+def test_a_missing_msgspec_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    with pytest.raises(ImportError, match=r"pip install 'requests-connection-manager\[msgspec\]'"):
+        validate({}, Optional[Order])
+
+
+class Cut(msgspec.Struct):
+    name: Missing  # type: ignore[name-defined]  # noqa: F821  # undefined on purpose
+
+
+@pytest.mark.parametrize("model", [Union[Line, Order], Cut, Vault(SECRET[:4])])
+def test_what_msgspec_cannot_use_is_a_type_error(model):
+    with pytest.raises(TypeError, match="model must be a type that msgspec knows") as caught:
+        check_model(model)
+    assert SECRET[:4] not in shown(caught.value)
+    with pytest.raises(TypeError, match="msgspec"):
+        validate({}, model)
+
+
+def test_an_unhashable_model_of_structs_works():
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]  # what Python sets beside __eq__
+
+    assert validate({"id": 1}, Annotated[Line, Unhashable()]) == Line(1)
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5))
+def test_any_data_is_a_list_of_structs_or_refused(data):
+    if data == []:
+        assert validate(data, List[Line]) == []
+    else:
+        assert refused(data, List[Line]).body is data

@@ -49,6 +49,7 @@ TABLE: Dict[str, Any] = {
     "allowed_methods": ([None, ["GET"], {"get", "POST"}], ["GET", 7, [7]], [[]]),
     "raise_on_status": ([True, False], [0, 1, None, "yes"], []),
     "raise_for_status": ([True, False], [0, 1, None, "yes"], []),
+    "ok_statuses": ([(), {404}, range(400, 410)], ["404", 404, None, ["404"], [True]], [[99]]),
     "retry_after_max": ([0, 60.5], [*NUMBERS_REFUSED, None], [-1, NAN, INFINITE]),
     "retry_budget": ([None, RetryBudget()], [500, "budget"], []),
     "idempotency_key_header": ([None, "Idempotency-Key"], [7, b"X"], ["", "a b", "a:b", "a\r\nb"]),
@@ -64,6 +65,7 @@ TABLE: Dict[str, Any] = {
     "rate_limit_period": ([0.5, 60], [*NUMBERS_REFUSED, None], [0, -1, NAN, INFINITE]),
     "rate_limit_mode": (["raise", "wait"], [None, 7, True], ["Wait", "", "queue"]),
     "rate_limiter": ([None, Limiter()], [object(), "limiter", 5], []),
+    "follow_server_limits": ([True, False], [0, 1, None, "yes"], []),
     "circuit_breaker_failure_threshold": ([None, 1, 5], [True, "5", 5.0], [0, -1]),
     "circuit_breaker_recovery_timeout": (
         [0, 60, 0.5],

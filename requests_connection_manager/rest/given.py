@@ -1,0 +1,118 @@
+"""What callers give to a REST client, checked and brought into one form.
+
+Holds functions from options to options, headers and parameters, and :class:`CallSecrets`. Knows
+httpx through ``transport`` only; keeps and sends nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, FrozenSet, Mapping, Optional
+
+from .. import __version__
+from ..policies.auth import AUTHORIZATION, basic_header
+from ..transport import hx
+
+_DEFAULTS: Mapping[str, Any] = {
+    "raise_for_status": True,
+    "follow_redirects": True,
+    "rate_limit_requests": None,
+    "rate_limit_mode": "wait",
+    "follow_server_limits": True,
+}
+
+_OWN_NAME = f"requests-connection-manager/{__version__}"
+
+
+class CallSecrets:
+    """The credentials of one call, to be kept out of messages."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+
+    def secrets(self) -> FrozenSet[str]:
+        """Return what must not be shown."""
+        pair = self._given.get("basic_auth")
+        values = [self._given.get("api_key"), self._given.get("bearer_token")]
+        if pair is not None:
+            values += [pair[1] or pair[0], basic_header(*pair).split()[1]]
+        return frozenset(value for value in values if value)
+
+
+def with_defaults(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the options of a new client with those in which it differs from a manager."""
+    given = {**_DEFAULTS, **quiet(options)}
+    own_limit = options.get("rate_limit_requests") or options.get("rate_limiter")
+    if own_limit and "follow_server_limits" not in options:
+        # A limiter of one's own follows the server too.
+        del given["follow_server_limits"]
+    return given
+
+
+def quiet(given: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return options; with no errors for statuses, there is none after the last retry either."""
+    if given.get("raise_for_status") is False:
+        return {"raise_on_status": False, **given}
+    return dict(given)
+
+
+def check_plain(given: Mapping[str, Any]) -> None:
+    """Refuse options of a wrong type that nobody else looks at before the first call.
+
+    :raises TypeError: naming the option.
+    """
+    follow, user_agent = given.get("follow_redirects", True), given.get("user_agent")
+    if not isinstance(follow, bool):
+        raise TypeError(f"follow_redirects must be True or False, not {follow!r}")
+    if user_agent is not None and not isinstance(user_agent, str):
+        raise TypeError(f"user_agent must be a str such as 'shop/1.0', not {user_agent!r}")
+
+
+def sets_authorization(given: Mapping[str, Any]) -> bool:
+    """Tell whether options declare an ``Authorization`` of their own."""
+    return any(given.get(name) is not None for name in AUTHORIZATION)
+
+
+def params_from(params: Any) -> Any:
+    """Return query parameters without those that are ``None``.
+
+    :raises TypeError: for what httpx can make no query of.
+    """
+    if isinstance(params, Mapping) and not isinstance(params, hx.QueryParams):
+        return {name: one for name, one in params.items() if one is not None}
+    if params is not None and not isinstance(params, (hx.QueryParams, str, bytes, list, tuple)):
+        kind = type(params).__name__
+        raise TypeError(f"params must be a mapping, pairs or a query string, not a {kind}")
+    return params
+
+
+def with_user_agent(headers: Any, user_agent: Optional[str]) -> hx.Headers:
+    """Return default headers, with a User-Agent of the caller's in front of ours."""
+    merged = hx.Headers(headers)
+    own = user_agent if user_agent is not None else merged.get("User-Agent")
+    library = f"python-httpx/{hx.__version__}"
+    merged["User-Agent"] = " ".join(part for part in (own, _OWN_NAME, library) if part)
+    return merged
+
+
+def changed_headers(headers: hx.Headers, given: Mapping[str, Any]) -> hx.Headers:
+    """Return the default headers of a sibling, which is given some of its own."""
+    changed, changes = hx.Headers(headers), hx.Headers(given.get("headers"))
+    if "user_agent" in given or "User-Agent" in changes:
+        changes = with_user_agent(changes, given.get("user_agent"))
+    if sets_authorization(given) or given.get("auth") is not None:
+        # Default headers go before declared credentials; the later of the two is meant.
+        changed.pop("Authorization", None)
+    changed.update(changes)
+    return changed
+
+
+__all__ = [
+    "CallSecrets",
+    "changed_headers",
+    "check_plain",
+    "params_from",
+    "quiet",
+    "sets_authorization",
+    "with_defaults",
+    "with_user_agent",
+]
