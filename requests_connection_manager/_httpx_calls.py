@@ -208,7 +208,7 @@ class HttpxCalls(Management, RenewableTransports):
         text = str(url)
 
         async def perform(context: RequestContext, began: float) -> hx.Response:
-            kwargs = self._request_options(dict(context.kwargs))
+            kwargs = self._request_options(context)
             overrides = take_overrides(kwargs, self._request_names, "request")
             if kwargs.get("cookies") is not None and not stream:  # as httpx: stream() takes them
                 warnings.warn(_COOKIES, DeprecationWarning, stacklevel=2)
@@ -235,9 +235,9 @@ class HttpxCalls(Management, RenewableTransports):
 
         return perform
 
-    def _request_options(self, given: Dict[str, Any]) -> Dict[str, Any]:
+    def _request_options(self, context: RequestContext) -> Dict[str, Any]:
         """Return the options of a request in httpx's terms and those of the settings."""
-        return given
+        return dict(context.kwargs)
 
     def _send_options(self, given: Dict[str, Any]) -> Dict[str, Any]:
         """Return the options of ``send``; the same for these."""
@@ -249,6 +249,9 @@ class HttpxCalls(Management, RenewableTransports):
 
     def _leave_out_credentials(self, call: Call, request: hx.Request, headers: Any) -> None:
         """Follow ``auth=None``: httpx's own meaning is that no auth object is used."""
+
+    def _leave_home(self, request: hx.Request, before: hx.Headers) -> None:
+        """Follow a hook that sends a request elsewhere; to httpx its headers are the caller's."""
 
     def _adopt(self, call: Call, request: hx.Request) -> None:
         """Tie a call to this client and to the request with which it begins."""
@@ -295,7 +298,11 @@ class HttpxCalls(Management, RenewableTransports):
             # Hooks run anew, and may not look where the redirect goes.
             configuration = self._core.configuration
             headers = without_added_secrets(request.headers, headers, configuration)
+        origin = self._core.origin(str(request.url))
+        untouched = request.headers.copy()
         _edit(request, context, headers)
+        if self._core.origin(str(request.url)) != origin:
+            self._leave_home(request, untouched)
         call = self._core.begin(str(request.url), overrides, began)
         if before is not None:
             call.first_origin = before.first_origin
@@ -304,6 +311,8 @@ class HttpxCalls(Management, RenewableTransports):
         call.timeout_given = request.extensions.get("timeout") != self.timeout.as_dict()
         if "timeout" not in request.extensions:
             call.timeout_given = False
+        if auth is None:
+            self._leave_out_credentials(call, request, request.headers)
         self._adopt(call, request)
         stream = kwargs.get("stream", False)
         follow = kwargs.get("follow_redirects", USE_CLIENT_DEFAULT)
@@ -496,8 +505,10 @@ def _edit(request: hx.Request, context: RequestContext, headers: Mapping[str, st
     """Put what the hooks changed on the request."""
     if context.url != str(request.url):
         request.url = hx.URL(context.url)
-        if "host" in request.headers:
-            request.headers["host"] = request.url.netloc.decode("ascii")
+        host = request.headers.get("host")
+        if host is not None and hx.Headers(headers).get("host") == host:
+            own = {name: value for name, value in headers.items() if name.lower() != "host"}
+            headers = {"host": request.url.netloc.decode("ascii"), **own}
     request.method = context.method
     for name in set(request.headers) - set(hx.Headers(headers)):
         del request.headers[name]

@@ -71,7 +71,7 @@ class RequestsHop(Hop[requests.Response]):
         self.clock = core.clock
         self.events = core.events
         self.request = request
-        self.method = request.method or "GET"
+        self.method = core.shown_method(request.method or "GET")
         url = request.url or ""
         self.url = core.shown(url)
         scope = core.scope(call.configuration, url)
@@ -354,7 +354,8 @@ def unsuccessful(
         response.close()
     cls = _requests_errors.FLAVOURS.pick(status_error_class(status), None)
     details = status_details(core, status, response.headers, _text(response))
-    message = status_message(f"{request.method or ''} {core.shown(url)}: status {status}", details)
+    where = f"{core.shown_method(request.method or '')} {core.shown(url)}"
+    message = status_message(f"{where}: status {status}", details)
     return cls(message, request=request, response=response, **details)
 
 

@@ -54,16 +54,19 @@ class SyncHttpxHop(HttpxHop):
 
     def _send_in_time(self, request: hx.Request) -> hx.Response:
         deadline = self.call.deadline
-        if deadline is None:
+        if deadline is None and current_deadline.get() is None:
             return self._send_and_read(request)
         try:
+            # None, too: the call that a body or a callback of another one makes has its own time.
             with _until(deadline):
                 response = self._send_and_read(request)
         except Exception as exc:
             # httpx's own timeouts end at the same moment.
-            if deadline.expired():
+            if deadline is not None and deadline.expired():
                 raise deadline_exceeded(self) from exc
             raise
+        if deadline is None:
+            return response
         if deadline.expired():
             response.close()
             raise deadline_exceeded(self)

@@ -9,7 +9,9 @@ call belongs to which socket it waits for. Opens and reads nothing itself.
 from __future__ import annotations
 
 import contextvars
-from typing import Any, Iterable, Optional, Type
+import ssl
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, Optional, Type
 
 import httpcore
 
@@ -31,6 +33,24 @@ def _left(timeout: Optional[float], late: Type[Exception]) -> Optional[float]:
     if deadline.expired():
         raise late("the deadline of the call is over")
     return tighter(timeout, deadline)
+
+
+@contextmanager
+def _told_of(sock: Any) -> Iterator[None]:
+    """Tell the batch which socket waits for a TLS handshake."""
+    wire = current_wire.get()
+    if wire is None or sock is None:
+        yield
+        return
+    # A plain one is an empty shell meanwhile; its duplicate is the same connection.
+    own = None if isinstance(sock, ssl.SSLSocket) else sock.dup()
+    wire.sock = own or sock
+    try:
+        yield
+    finally:
+        wire.sock = None
+        if own is not None:
+            own.close()
 
 
 class TimedBackend(httpcore.NetworkBackend):
@@ -106,7 +126,8 @@ class TimedStream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         """Upgrade to TLS."""
         left = _left(timeout, httpcore.ConnectTimeout)
-        return TimedStream(self._stream.start_tls(ssl_context, server_hostname, left))
+        with _told_of(self._socket):
+            return TimedStream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the stream tells."""

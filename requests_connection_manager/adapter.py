@@ -18,7 +18,7 @@ from urllib3.util.retry import Retry as UrllibRetry
 from ._sync import RequestsHop, run_sync
 from ._wire import teach
 from .call import Call
-from .origins import Origin
+from .origins import NOWHERE
 from .pipeline import run_pipeline
 from .settings import UNSET
 
@@ -31,9 +31,6 @@ current_call: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 
 # The one retry loop is the pipeline's: below it urllib3 tries once and raises what happened.
 _ONCE = UrllibRetry(0, read=False)
-
-# No URL has this origin, so nothing that is the manager's goes anywhere.
-_NOWHERE = Origin("", "", 0)
 
 
 class PipelineAdapter(HTTPAdapter):
@@ -216,7 +213,7 @@ class PipelineAdapter(HTTPAdapter):
         call = core.begin(request.url or "", {}, core.clock.monotonic())
         call.owner = self
         # Which request of that session began it, and which is a redirect, nobody can tell here.
-        call.first_origin = _NOWHERE
+        call.first_origin = NOWHERE
         return call
 
     def _answer(self, hop: RequestsHop, response: requests.Response) -> requests.Response:

@@ -37,7 +37,7 @@ from .policies.retry_budget import RetryBudget
 from .renewal import RenewableAsyncClient
 from .settings import UNSET
 from .streaming.faces import AsyncStreaming
-from .transport import USE_CLIENT_DEFAULT, hx
+from .transport import USE_CLIENT_DEFAULT, hx, is_replaced
 from .types import AsyncBatchResults, Clock, RequestData
 
 if TYPE_CHECKING:
@@ -165,6 +165,8 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         :raises DeadlineExceeded: ``total_timeout`` is over.
         :raises httpx.HTTPError: httpx's own errors; all of the above are too.
         """
+        if is_replaced(hx.AsyncClient, "request"):
+            return await super().request(method, url, **kwargs)
         return await self._call(method, url, False, kwargs)
 
     @asynccontextmanager
@@ -176,35 +178,48 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         try:
             yield response
         finally:
-            await response.aclose()
+            if isinstance(response, hx.Response):  # what an error hook gave may be anything
+                await response.aclose()
 
     async def get(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``GET`` request; see :meth:`request`."""
-        return await self.request("GET", url, **kwargs)
+        response: hx.Response = await self._verb("get", url, kwargs)
+        return response
 
     async def options(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send an ``OPTIONS`` request; see :meth:`request`."""
-        return await self.request("OPTIONS", url, **kwargs)
+        response: hx.Response = await self._verb("options", url, kwargs)
+        return response
 
     async def head(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``HEAD`` request; see :meth:`request`."""
-        return await self.request("HEAD", url, **kwargs)
+        response: hx.Response = await self._verb("head", url, kwargs)
+        return response
 
     async def post(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``POST`` request; see :meth:`request`."""
-        return await self.request("POST", url, **kwargs)
+        response: hx.Response = await self._verb("post", url, kwargs)
+        return response
 
     async def put(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``PUT`` request; see :meth:`request`."""
-        return await self.request("PUT", url, **kwargs)
+        response: hx.Response = await self._verb("put", url, kwargs)
+        return response
 
     async def patch(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``PATCH`` request; see :meth:`request`."""
-        return await self.request("PATCH", url, **kwargs)
+        response: hx.Response = await self._verb("patch", url, kwargs)
+        return response
 
     async def delete(self, url: Union[hx.URL, str], **kwargs: Any) -> hx.Response:
         """Send a ``DELETE`` request; see :meth:`request`."""
-        return await self.request("DELETE", url, **kwargs)
+        response: hx.Response = await self._verb("delete", url, kwargs)
+        return response
+
+    async def _verb(self, name: str, url: Union[hx.URL, str], kwargs: Mapping[str, Any]) -> Any:
+        if is_replaced(hx.AsyncClient, name):
+            return await getattr(super(), name)(url, **kwargs)
+        return await self.request(name.upper(), url, **kwargs)
 
     async def send(
         self,

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from typing import Any, Awaitable, Callable, Iterable, List, Optional, Set, Tuple, TypeVar
 
 from .redaction import redact_text
+
+# For all threads of a batch that was interrupted, of which few take more than a moment.
+_FAREWELL_SECONDS = 1.0
 
 T = TypeVar("T")
 Item = Tuple[str, str, Any]
@@ -189,9 +193,10 @@ def run_batch(
             thread.join()
     except BaseException:
         crew.dismiss()
+        end = time.monotonic() + _FAREWELL_SECONDS
         for thread in threads:
             if thread.ident is not None:
-                thread.join(1.0)
+                thread.join(max(0.0, end - time.monotonic()))
         raise
     return results.outcome()
 

@@ -18,7 +18,7 @@ from .call import Call
 from .call_events import note_call
 from .endpoints import Configuration, Policy
 from .events import EventStream
-from .origins import Origin, origin_of
+from .origins import NOWHERE, Origin, origin_of
 from .plugins import HookType, PluginManager
 from .policies.auth import with_credentials
 from .policies.deadline import Deadline
@@ -169,6 +169,7 @@ class Core:
             sibling.follow(self.configuration)
             # Errors of its calls may quote secrets as well.
             self._snapshots.add(sibling.configuration)
+            self._secret_forms = None
 
     def raises_for(self, call: Call, url: str, status: int) -> bool:
         """Tell whether a final response of this status is to be raised as an error."""
@@ -183,6 +184,10 @@ class Core:
         """Return a URL for events and messages, without what a server may have echoed in it."""
         safe = redact_url(url)
         return self.redact(safe) if "?" in safe else safe
+
+    def shown_method(self, method: str) -> str:
+        """Return a method as it is; who mixes up the parameters has put a URL in its place."""
+        return method if method.isalpha() else self.shown(method)
 
     def redact(self, text: str) -> str:
         """Return ``text`` without the credentials of the manager and its endpoints.
@@ -210,7 +215,11 @@ class Core:
         :param began: when its clock started, before the hooks.
         """
         configuration = self.configuration
-        call = Call(configuration, overrides, self.home)
+        first = self.home
+        if first is not None and first != self.origin(url):
+            # Another server must not get us to act at home in the user's name, by a redirect.
+            first = NOWHERE
+        call = Call(configuration, overrides, first)
         note_call(self.events, call)
         if configuration.limits_time or "total_timeout" in overrides:
             settings, _ = call.settings_for(configuration.resolve(url))

@@ -142,7 +142,7 @@ class Configuration:
             self._secrets = frozenset(
                 value
                 for given in (self.declared, *self.endpoints.values())
-                for value in _secret_values(given)
+                for value in secret_values(given)
             )
         return self._secrets
 
@@ -162,7 +162,7 @@ class Configuration:
         )
 
 
-def _secret_values(given: Mapping[str, Any]) -> Iterator[str]:
+def secret_values(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a text could quote of the credentials among settings."""
     for name in ("api_key", "bearer_token", "oauth2_token"):
         yield given.get(name) or ""
@@ -220,4 +220,5 @@ __all__ = [
     "Policy",
     "check_endpoint",
     "pattern_name",
+    "secret_values",
 ]

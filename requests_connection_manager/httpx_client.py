@@ -7,7 +7,7 @@ public methods; decides nothing.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
 
 from ._httpx_calls import HttpxCalls
 from ._sync import run_sync
@@ -17,7 +17,7 @@ from .call import Call
 from .plugins import ErrorContext, PluginManager, RequestContext, ResponseContext
 from .renewal import RenewableClient
 from .streaming.faces import Streaming
-from .transport import USE_CLIENT_DEFAULT, hx
+from .transport import USE_CLIENT_DEFAULT, hx, is_replaced
 from .types import RequestData
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class PipelineClient(Streaming, HttpxCalls, RenewableClient):
         :raises DeadlineExceeded: ``total_timeout`` is over.
         :raises httpx.HTTPError: httpx's own errors; all of the above are too.
         """
+        if is_replaced(hx.Client, "request"):
+            return super().request(method, url, **kwargs)
         return run_sync(self._call(method, url, False, kwargs))
 
     @contextmanager
@@ -67,35 +69,41 @@ class PipelineClient(Streaming, HttpxCalls, RenewableClient):
         try:
             yield response
         finally:
-            response.close()
+            if isinstance(response, hx.Response):  # what an error hook gave may be anything
+                response.close()
 
     def get(self, url: Union[hx.URL, str], **kwargs: Any) -> Any:
         """Send a ``GET`` request; see :meth:`request`."""
-        return self.request("GET", url, **kwargs)
+        return self._verb("get", url, kwargs)
 
     def options(self, url: Union[hx.URL, str], **kwargs: Any) -> Any:
         """Send an ``OPTIONS`` request; see :meth:`request`."""
-        return self.request("OPTIONS", url, **kwargs)
+        return self._verb("options", url, kwargs)
 
     def head(self, url: Union[hx.URL, str], **kwargs: Any) -> Any:
         """Send a ``HEAD`` request; see :meth:`request`."""
-        return self.request("HEAD", url, **kwargs)
+        return self._verb("head", url, kwargs)
 
     def post(self, url: Union[hx.URL, str], **kwargs: Any) -> Any:
         """Send a ``POST`` request; see :meth:`request`."""
-        return self.request("POST", url, **kwargs)
+        return self._verb("post", url, kwargs)
 
     def put(self, url: Union[hx.URL, str], **kwargs: Any) -> Any:
         """Send a ``PUT`` request; see :meth:`request`."""
-        return self.request("PUT", url, **kwargs)
+        return self._verb("put", url, kwargs)
 
     def patch(self, url: Union[hx.URL, str], **kwargs: Any) -> Any:
         """Send a ``PATCH`` request; see :meth:`request`."""
-        return self.request("PATCH", url, **kwargs)
+        return self._verb("patch", url, kwargs)
 
     def delete(self, url: Union[hx.URL, str], **kwargs: Any) -> Any:
         """Send a ``DELETE`` request; see :meth:`request`."""
-        return self.request("DELETE", url, **kwargs)
+        return self._verb("delete", url, kwargs)
+
+    def _verb(self, name: str, url: Union[hx.URL, str], kwargs: Mapping[str, Any]) -> Any:
+        if is_replaced(hx.Client, name):
+            return getattr(super(), name)(url, **kwargs)
+        return self.request(name.upper(), url, **kwargs)
 
     def send(
         self,

@@ -2,7 +2,7 @@
 
 Holds :class:`QuickPool`, whose bookkeeping is linear, and :class:`QuickBackend`, which wraps the
 network backend that httpcore chose and remembers the socket of each stream. Both give the same
-answers as httpcore. Opens and reads nothing itself.
+answers as httpcore, but for errors of TLS that it would let through. Opens nothing itself.
 """
 
 # ruff: noqa: ASYNC109 - the timeouts are parameters of httpcore's.
@@ -10,6 +10,7 @@ answers as httpcore. Opens and reads nothing itself.
 from __future__ import annotations
 
 import select
+import ssl
 import sys
 from typing import Any, Iterable, List, Optional
 
@@ -119,7 +120,7 @@ class QuickStream(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         """Upgrade to TLS."""
         try:
-            return QuickStream(
+            return SecureStream(
                 await self._stream.start_tls(
                     ssl_context, server_hostname=server_hostname, timeout=timeout
                 )
@@ -137,6 +138,31 @@ class QuickStream(httpcore.AsyncNetworkStream):
         if info == "is_readable" and self._socket is not None and _HAS_POLL:
             return _is_readable(self._socket.fileno())
         return self._stream.get_extra_info(info)
+
+
+class SecureStream(QuickStream):
+    """A stream of TLS whose alerts are errors of httpcore's, as on the synchronous side.
+
+    With TLS 1.3 a server that refuses the client's certificate says so when the first answer is
+    read. anyio lets that through as an ``ssl.SSLError``, which httpcore does not know there.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        super().__init__(stream)
+        self.read = self._read  # type: ignore[method-assign]  # the base class puts its own there
+        self.write = self._write  # type: ignore[method-assign]  # as above
+
+    async def _read(self, max_bytes: int, timeout: Optional[float] = None) -> bytes:
+        try:
+            return await self._stream.read(max_bytes, timeout)
+        except ssl.SSLError as exc:
+            raise httpcore.ReadError(str(exc)) from exc
+
+    async def _write(self, buffer: bytes, timeout: Optional[float] = None) -> None:
+        try:
+            await self._stream.write(buffer, timeout)
+        except ssl.SSLError as exc:
+            raise httpcore.WriteError(str(exc)) from exc
 
 
 def _is_readable(fileno: int) -> bool:

@@ -43,6 +43,10 @@ class Origin(NamedTuple):
     port: int
 
 
+NOWHERE = Origin("", "", 0)
+"""The origin of no URL: what belongs there goes nowhere."""
+
+
 def origin_of(url: str) -> Origin:
     """Return the origin of ``url``; never raises for a ``str``.
 
@@ -159,6 +163,7 @@ __all__ = [
     "DEFAULT_PORTS",
     "HOST_PORT",
     "MAX_KNOWN_ORIGINS",
+    "NOWHERE",
     "Origin",
     "normal_host",
     "normal_path",

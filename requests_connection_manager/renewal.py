@@ -34,10 +34,12 @@ class _Pools:
         self.state: Any = None
         self.loop: Any = None
         self.forked = False
+        self.lock = threading.RLock()
         renew_after_fork(self)
 
     def renew_lock(self) -> None:
         """Take note, in the child after a fork, that the sockets are the parent's."""
+        self.lock = threading.RLock()
         self.forked = True
 
 
@@ -108,12 +110,18 @@ class RenewableTransports(BaseClient):
 
     def _leave_to_parent(self) -> None:
         """Use no connection of the process from which this one was forked."""
-        if self._pools.forked:
-            self._pools.forked = False
+        pools = self._pools
+        if not pools.forked:
+            return
+        with pools.lock:
+            if not pools.forked:
+                return  # another thread was faster
             # Another thread may have held it when the process forked; each response takes it.
             self._cookies.jar._cookies_lock = threading.RLock()  # type: ignore[attr-defined]  # untyped
             self._renew_transports()
-            self._pools.retired.clear()
+            pools.retired.clear()
+            # Not before: until then the other threads have to wait.
+            pools.forked = False
 
     def set_ssl_verification(self, verify: Union[bool, str]) -> None:
         """Verify TLS certificates, or not, or against the CA bundle at a path.
@@ -134,14 +142,17 @@ class RenewableTransports(BaseClient):
         self._change_tls(ssl_context=ssl_context)
 
     def _change_tls(self, **changes: Any) -> None:
-        before = self._pools.tls
-        self._pools.tls = {**before, **changes}
-        try:
-            context = self._tls_context(self._trust_env)
-        except BaseException:
-            self._pools.tls = before
-            raise
-        self._renew_transports(verify=context)
+        pools = self._pools
+        # Settings and transports change together, or one thread's change would be lost.
+        with pools.lock:
+            before = pools.tls
+            pools.tls = {**before, **changes}
+            try:
+                context = self._tls_context(self._trust_env)
+            except BaseException:
+                pools.tls = before
+                raise
+            self._renew_transports(verify=context)
 
 
 class RenewableAsyncClient(RenewableTransports, hx.AsyncClient):
@@ -182,7 +193,9 @@ class RenewableAsyncClient(RenewableTransports, hx.AsyncClient):
         """Leave the connections of a loop that is gone: they can't be used on this one."""
         pools = self._pools
         loop = anyio.lowlevel.current_token()
-        if loop != pools.loop:
+        if loop == pools.loop:
+            return
+        with pools.lock:
             if pools.loop is not None:
                 self._renew_transports()
                 pools.retired.clear()

@@ -14,7 +14,7 @@ from httpx._client import USE_CLIENT_DEFAULT, BaseClient, UseClientDefault
 from httpx._content import AsyncIteratorByteStream, IteratorByteStream
 from httpx._multipart import FileField, MultipartStream
 
-from .certificates import context_for
+from .certificates import add_certificate, context_for
 
 Trace = Callable[[str, Dict[str, Any]], Optional[Awaitable[None]]]
 
@@ -100,7 +100,25 @@ def bound(transport: hx.BaseTransport) -> hx.BaseTransport:
         from ._sync_network import TimedBackend
 
         pool._network_backend = TimedBackend(pool._network_backend)
+        if pool._http2:
+            from ._sync_http2 import make_exclusive
+
+            make_exclusive(pool)
     return transport
+
+
+_METHODS = ("get", "options", "head", "post", "put", "patch", "delete", "request")
+_GENUINE = {
+    cls: {name: getattr(cls, name) for name in _METHODS} for cls in (hx.Client, hx.AsyncClient)
+}
+
+
+def is_replaced(client: Any, name: str) -> bool:
+    """Tell whether a test has put a double in the place of a method of httpx's.
+
+    Ours override them, and would go to the network past ``mock.patch("httpx.Client.get")``.
+    """
+    return getattr(client, name) is not _GENUINE[client][name]
 
 
 def copy_request(request: hx.Request) -> hx.Request:
@@ -173,7 +191,7 @@ def tls_context(
     else:
         context = hx.create_ssl_context(verify=verify, trust_env=trust_env)
     if cert is not None:
-        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+        add_certificate(context, cert)
     return context
 
 
@@ -188,6 +206,7 @@ __all__ = [
     "copy_request",
     "hx",
     "idle_connections",
+    "is_replaced",
     "is_replayable",
     "is_unused",
     "quicken",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Type, Union
 
 import httpx
 import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 from urllib3.util.retry import Retry as UrllibRetry
 
 from requests_connection_manager import (
@@ -24,6 +27,8 @@ from requests_connection_manager import (
     BreakerRefused,
     BreakerStateChanged,
     CallFailed,
+    CallFinished,
+    CallStarted,
     CircuitBreakerOpen,
     Clock,
     ConnectionError,
@@ -62,6 +67,9 @@ from requests_connection_manager import (
     safe_log_request,
     safe_log_response,
 )
+from requests_connection_manager.integrations.opentelemetry import OpenTelemetryListener
+from requests_connection_manager.integrations.prometheus import PrometheusListener
+from requests_connection_manager.streaming import Download, Progress
 from requests_connection_manager.testing import (
     FaultServer,
     Received,
@@ -111,7 +119,7 @@ def build() -> ConnectionManager:
         rate_limit_mode="wait",
         rate_limiter=limiter,
         idempotency_key_header="Idempotency-Key",
-        auth=requests.auth.HTTPBasicAuth("user", "password"),
+        auth=HTTPBasicAuth("user", "password"),
         headers={"Accept": "application/json"},
         clock=clock,
     )
@@ -216,10 +224,12 @@ def listen(event: Event) -> None:
         logging.info("%s", event)
     elif isinstance(event, BreakerStateChanged):
         logging.info("%s -> %s", event.old, event.new)
+    elif isinstance(event, CallFinished):
+        logging.info("%d %s %d", event.call, event.status, event.attempts)
 
 
 def only_attempts(event: AttemptStarted) -> None:
-    logging.info("%d", event.number)
+    event.headers["X-Attempt"] = str(event.number)
 
 
 def register(manager: ConnectionManager) -> None:
@@ -232,7 +242,10 @@ def register(manager: ConnectionManager) -> None:
     manager.add_listener(
         listen, BreakerRefused, CallFailed, ConnectionReplaced, LimiterRefused, RetrySuppressed
     )
+    manager.add_listener(listen, CallStarted)
     manager.remove_listener(listen)
+    manager.add_listener(OpenTelemetryListener(propagate=False))
+    manager.add_listener(PrometheusListener(namespace="acme", status_codes=True))
     plugins = PluginManager()
     plugins.register_hook(HookType.PRE_REQUEST, before)
     plugins.execute_pre_request_hooks(RequestContext("GET", "https://api.example.com/"))
@@ -310,7 +323,7 @@ async def main() -> None:
 
 
 def mount(manager: ConnectionManager) -> None:
-    manager.mount("https://api.example.com", PipelineAdapter(wraps=requests.adapters.HTTPAdapter()))
+    manager.mount("https://api.example.com", PipelineAdapter(wraps=HTTPAdapter()))
     takes_a_session(manager)
 
 
@@ -334,3 +347,41 @@ def test() -> None:
             manager.get(server.url("/users"))
         count: int = server.count("/users")
         logging.info("%d %s %s", count, dead, hole)
+
+
+class Row:
+    id: int = 0
+
+
+def streams(manager: ConnectionManager) -> Tuple[List[str], List[int], Any]:
+    with manager.events("https://api.test/events", reconnect=True, total_timeout=60) as events:
+        found: List[str] = [event.data for event in events]
+    last: str = events.last_event_id
+    wait: float = events.retry
+    ids: List[int] = [row.id for row in manager.json_lines("https://api.test/", model=Row)]
+    rows: Any = next(iter(manager.json_lines("https://api.test/", method="POST", json={})))
+    return [*found, last, str(wait)], ids, rows
+
+
+async def async_streams(manager: AsyncConnectionManager) -> List[int]:
+    async with manager.events("https://api.test/events", last_event_id="7") as events:
+        async for event in events:
+            kind: str = event.event
+            logging.info(kind)
+    async with manager.json_lines("https://api.test/", model=Row) as rows:
+        return [row.id async for row in rows]
+
+
+def downloads(manager: ConnectionManager) -> Tuple[int, Optional[str], float]:
+    def show(progress: Progress) -> None:
+        logging.info("%d of %s", progress.received, progress.total)
+
+    done: Download = manager.download("https://api.test/", Path("file"), progress=show)
+    again = manager.download("https://api.test/", "file", resume="keep", checksum="md5:00")
+    share: Optional[float] = Progress(1, 2).fraction
+    return done.size + again.resumed, again.etag, share or 0.0
+
+
+async def async_downloads(manager: AsyncConnectionManager) -> Path:
+    done = await manager.download("https://api.test/", "file", progress=True, total_timeout=60)
+    return done.path

@@ -8,13 +8,14 @@ nothing itself.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Dict, FrozenSet, Mapping, Optional, TypeVar, Union
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple, TypeVar, Union
 
 from .._httpx_calls import HttpxCalls
+from .._httpx_hop import CALL
 from ..base_url import check_base_url
 from ..call import Call
-from ..origins import Origin, origin_of
-from ..plugins import PluginManager
+from ..origins import NOWHERE, Origin, origin_of
+from ..plugins import PluginManager, RequestContext
 from ..policies.auth import AUTH_FIELDS, AUTHORIZATION, basic_header
 from ..redaction import redact_url
 from ..redirects import sensitive_names
@@ -23,9 +24,11 @@ from ..transport import USE_CLIENT_DEFAULT, hx
 from .answers import value_of
 from .bodies import Body, encode_body
 from .given import (
-    CallSecrets,
+    GivenSecrets,
     changed_headers,
+    check_headers,
     check_plain,
+    check_url,
     params_from,
     quiet,
     sets_authorization,
@@ -63,7 +66,7 @@ class RestCalls(HttpxCalls):
     def _set_up(self, base_url: Any, options: Dict[str, Any], plugins: PluginManager) -> None:
         """Do what the constructors have in common."""
         refuse_unknown(options, CLIENT_OPTIONS, type(self).__name__)
-        base_url = check_base_url(str(base_url) if isinstance(base_url, hx.URL) else base_url)
+        base_url = _checked(base_url)
         check_plain(options)
         given = with_defaults(options)
         self.serializer = check_serializer(given.pop("serializer", None) or default_serializer())
@@ -72,11 +75,21 @@ class RestCalls(HttpxCalls):
         headers = with_user_agent(given.pop("headers", None), given.pop("user_agent", None))
         given.update(base_url=base_url, headers=headers, params=params_from(given.get("params")))
         self._construct(given, plugins)
+        self._own_secrets: Tuple[GivenSecrets, ...] = ()
+        self._hide(given)
         # As it was given: httpx appends a slash.
         self._base = base_url
         self._home = self._core.home = origin_of(base_url)
         self._cookies = HomeCookies(self._home, self._cookies.jar)
         self._freeze()
+
+    def _hide(self, given: Mapping[str, Any]) -> None:
+        """Keep secrets that the core doesn't know by name out of messages."""
+        headers = hx.Headers(given.get("headers")).multi_items()
+        holder = GivenSecrets({"headers": headers, "auth": given.get("auth")})
+        if holder.secrets():
+            self.__dict__["_own_secrets"] = (*self._own_secrets, holder)
+            self._core.note_secrets(holder)
 
     def _versions_from(self, api_version: Optional[Version]) -> ApiVersions:
         versioning, known = self._versioning
@@ -96,6 +109,11 @@ class RestCalls(HttpxCalls):
     @cookies.setter
     def cookies(self, cookies: Any) -> None:
         self._cookies = HomeCookies(self._home, cookies)
+
+    @property  # type: ignore[misc]  # without a setter: immutable
+    def timeout(self) -> hx.Timeout:
+        """The timeouts; a copy, since they can be changed."""
+        return hx.Timeout(self._timeout)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in CONFIGURATION and "_home" in self.__dict__:
@@ -122,7 +140,7 @@ class RestCalls(HttpxCalls):
             **check_settings(_only(given, SIBLING_SETTINGS - {"timeout"}), "call", "with_options"),
             **check_settings(_only(given, CREDENTIALS | {"timeout"}), MANAGER, "with_options"),
         }
-        base_url = check_base_url(given.get("base_url", self._base))
+        base_url = _checked(given.get("base_url", self._base))
         leaving = origin_of(base_url) != self._home
         if leaving:
             changes = {**dict.fromkeys(AUTH_FIELDS), **changes}
@@ -145,6 +163,7 @@ class RestCalls(HttpxCalls):
         if "api_version" in given:
             own["_versions"] = self._versions_from(given["api_version"])
         check_serializer(sibling.serializer)
+        sibling._hide(given)
         return sibling
 
     def _move(self, home: Origin) -> None:
@@ -181,16 +200,18 @@ class RestCalls(HttpxCalls):
         :param url: a path below the base URL, or an absolute URL. What is not at the origin of the
             base URL gets none of the client's credentials, cookies and default parameters.
         :param json: a value for the client's serializer.
-        :param params: added to those of the URL and the client's; ``None`` values are left out.
+        :param params: added to those of the URL and the client's, and in place of those of the same
+            name; ``None`` values are left out.
         :param api_version: of this request; ``None``: none.
         :param upload_progress: called with the progress of the body.
         :raises ValueError: for a ``..`` segment, a relative URL that is none, an unknown version.
         :raises ValidationError: for a ``json`` that can't be serialized.
         """
+        check_url(url)
         change = self._versions.change(self._base, str(url), api_version)
         target = hx.URL(change.join(self._base, str(url)))
         abroad = self._core.origin(str(target)) != self._home
-        own = hx.Headers(headers)
+        own = check_headers(hx.Headers(headers))
         body = _NO_BODY
         if not (content is data is files is json is None):
             body = encode_body(
@@ -230,15 +251,12 @@ class RestCalls(HttpxCalls):
         """Return the URL with the parameters of all levels; untouched, where there are none."""
         if not params and not of_version and (abroad or not self._params):
             return url
-        levels = [of_version] if abroad else [self._params, of_version]
         asked = url.params
-        # What the URL or the call says itself is not said twice.
-        own = hx.QueryParams(params_from(params))
-        for level in levels:
-            for name, value in hx.QueryParams(level).multi_items():
-                if name not in url.params and name not in own:
-                    asked = asked.add(name, value)
-        asked = hx.QueryParams([*asked.multi_items(), *own.multi_items()])
+        for name, value in self._params.merge(of_version).multi_items() if not abroad else ():
+            if name not in url.params:
+                asked = asked.add(name, value)
+        # Of a name that is there already, the call's own values are meant.
+        asked = asked.merge(params_from(params))
         return url if asked == url.params else url.copy_with(params=asked)
 
     def _merge_url(self, url: Union[hx.URL, str]) -> hx.URL:
@@ -257,29 +275,42 @@ class RestCalls(HttpxCalls):
             if name in request.headers and name not in own:
                 del request.headers[name]
 
-    def _leave_cookies_at_home(self, request: hx.Request, own: Any, anew: bool) -> None:
+    def _leave_cookies_at_home(
+        self, request: hx.Request, own: Any, anew: bool, origin: Optional[Origin] = None
+    ) -> None:
         """Take those cookies off that belong to another origin.
 
         :param own: the cookies of the call.
         :param anew: whatever the header has is not to be sent.
+        :param origin: whose cookies may be sent; ``None``: those of the URL's.
         """
-        origin = self._core.origin(str(request.url))
+        if origin is None:
+            origin = self._core.origin(str(request.url))
         if anew or self._cookies.strange_to(origin):
             request.headers.pop("Cookie", None)
             cookies = self._cookies.for_origin(origin)
             cookies.update(own)
             cookies.set_cookie_header(request)
 
+    def _leave_home(self, request: hx.Request, before: hx.Headers) -> None:
+        same = {name for name, value in before.items() if request.headers.get(name) == value}
+        own = hx.Headers([pair for pair in request.headers.multi_items() if pair[0] not in same])
+        self._leave_secrets_at_home(request, own)
+        if "cookie" not in own:
+            self._leave_cookies_at_home(request, None, True)
+
     def _build_redirect_request(self, request: hx.Request, response: hx.Response) -> hx.Request:
         redirected = super()._build_redirect_request(request, response)
-        self._leave_cookies_at_home(redirected, None, False)
+        call: Optional[Call] = redirected.extensions.get(CALL)
+        strayed = call is not None and call.first_origin == NOWHERE
+        self._leave_cookies_at_home(redirected, None, strayed, NOWHERE if strayed else None)
         return redirected
 
     # -- the credentials of a call
 
-    def _request_options(self, given: Dict[str, Any]) -> Dict[str, Any]:
+    def _request_options(self, context: RequestContext) -> Dict[str, Any]:
         """Make headers and parameters of the credentials that are given with a call."""
-        given = quiet(given)
+        given = quiet(context.kwargs)
         credentials = {name: given.pop(name) for name in _CALL_CREDENTIALS if name in given}
         credentials = {name: one for name, one in credentials.items() if one is not None}
         if not credentials:
@@ -294,7 +325,9 @@ class RestCalls(HttpxCalls):
             headers["Authorization"] = basic_header(*checked["basic_auth"])
         if "api_key" in checked:
             params = self._api_key(checked["api_key"], headers)
-        self._core.note_secrets(CallSecrets(checked))
+        # The context of the call outlives all messages about it.
+        context.__dict__["secrets"] = secrets = GivenSecrets(checked)
+        self._core.note_secrets(secrets)
         if params:
             given["params"] = hx.QueryParams(params_from(given.get("params"))).merge(params)
         return {**given, "headers": headers}
@@ -338,6 +371,10 @@ class RestCalls(HttpxCalls):
         if not isinstance(response, hx.Response):
             return response
         return value_of(response, model, key, self.serializer)
+
+
+def _checked(base_url: Any) -> str:
+    return check_base_url(str(base_url) if isinstance(base_url, hx.URL) else base_url)
 
 
 def _only(given: Mapping[str, Any], names: Any) -> Dict[str, Any]:

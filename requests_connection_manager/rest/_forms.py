@@ -9,13 +9,17 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import re
 import uuid
 from pathlib import Path, PurePath
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
+from ..settings import TOKEN
 from ..transport import hx
 from ._plain import one_level
 from ._sources import Joined, Memory, OpenFile, Source, StoredFile, is_async_file, is_file
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # Written in a form as they are written in JSON.
 _AS_JSON = (datetime.date, datetime.time, decimal.Decimal, uuid.UUID, PurePath)
@@ -89,7 +93,7 @@ def multipart(
     :param files: at least one.
     :param content_type: with the boundary to use; ``None``: one is made.
     :raises TypeError: for files that are none.
-    :raises ValueError: for a file that is closed or can't be read.
+    :raises ValueError: for a file that is closed or can't be read, or a header that is none.
 
     >>> source, media = multipart([("a", "1")], {"f": b"abc"}, "multipart/form-data; boundary=XYZ")
     >>> source.length, source.replayable, media
@@ -148,10 +152,23 @@ def _described(files: Any) -> Iterator[Tuple[str, Any, Source]]:
         elif 2 <= len(given) <= 4:
             filename, file, *rest = given
             rest[1:] = [dict(headers) for headers in rest[1:]]  # httpx adds to them
+            _check_head(where, *rest)
             yield field, (filename, _Named(file), *rest), _file_source(file, where)
         else:
             wanted = "a file or (filename, file, content_type, headers)"
             raise TypeError(f"{where} must be {wanted}, not a tuple of {len(given)}")
+
+
+def _check_head(where: str, content_type: Any = None, headers: Any = None) -> None:
+    """Refuse what would begin a line of its own in the head of a part; httpx writes anything."""
+    given = {"Content-Type": content_type or "", **(headers or {})}
+    for name, value in given.items():
+        if not isinstance(name, str) or not TOKEN.match(name):
+            raise ValueError(f"{where}: {name!r} is no name of a header")
+        if not isinstance(value, str):
+            raise TypeError(f"{where}: {name} must be a str, not a {type(value).__name__}")
+        if _CONTROL.search(value):
+            raise ValueError(f"{where}: {name} holds a line break or another control character")
 
 
 def _file_source(file: Any, where: str) -> Source:

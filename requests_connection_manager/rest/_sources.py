@@ -109,7 +109,7 @@ class OpenFile(Source):
             self._file.seek(self._start)
         while True:
             piece = self._file.read(CHUNK)
-            if isinstance(piece, bytes) and not piece:
+            if _is_end(piece):
                 return
             yield piece
 
@@ -191,7 +191,7 @@ class AsyncFile(Source):
 
     async def __anext__(self) -> Any:
         piece = await self._read(CHUNK)
-        if isinstance(piece, bytes) and not piece:
+        if _is_end(piece):
             raise StopAsyncIteration
         return piece
 
@@ -214,6 +214,10 @@ class Joined(Source):
     def pieces(self) -> Iterator[Any]:
         for part in self._parts:
             yield from part.pieces()  # type: ignore[misc]  # asynchronous ones are not joined
+
+
+def _is_end(piece: Any) -> bool:
+    return isinstance(piece, (bytes, bytearray, memoryview)) and not piece
 
 
 def is_file(value: Any) -> bool:

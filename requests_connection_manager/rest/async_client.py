@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Type, TypeVar, Union, overload
 
 from ..async_manager import AsyncConnectionManager, run_in_thread
 from ..plugins import AsyncPluginManager
-from ..transport import hx
+from ..transport import hx, is_replaced
 from ._calls import RestCalls
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class AsyncClient(RestCalls, AsyncConnectionManager):
         :raises TypeError: for an argument of the wrong type, or one that is not known.
         :raises ValueError: for an argument out of range.
         """
+        if is_replaced(hx.AsyncClient, "request"):
+            return await super().request(method, url, **options)
         return await self._fetch(method, url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
@@ -196,7 +198,7 @@ class AsyncClient(RestCalls, AsyncConnectionManager):
 
     async def get(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``GET`` request; see :meth:`request`."""
-        return await self.request("GET", url, **options)
+        return await self._verb("get", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     async def post(
@@ -234,7 +236,7 @@ class AsyncClient(RestCalls, AsyncConnectionManager):
 
     async def post(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``POST`` request; see :meth:`request`."""
-        return await self.request("POST", url, **options)
+        return await self._verb("post", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     async def put(
@@ -272,7 +274,7 @@ class AsyncClient(RestCalls, AsyncConnectionManager):
 
     async def put(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``PUT`` request; see :meth:`request`."""
-        return await self.request("PUT", url, **options)
+        return await self._verb("put", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     async def patch(
@@ -310,7 +312,7 @@ class AsyncClient(RestCalls, AsyncConnectionManager):
 
     async def patch(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``PATCH`` request; see :meth:`request`."""
-        return await self.request("PATCH", url, **options)
+        return await self._verb("patch", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     async def delete(
@@ -348,19 +350,21 @@ class AsyncClient(RestCalls, AsyncConnectionManager):
 
     async def delete(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``DELETE`` request; see :meth:`request`."""
-        return await self.request("DELETE", url, **options)
+        return await self._verb("delete", url, options)
 
     async def head(  # type: ignore[override]  # takes more than httpx
         self, url: Union[hx.URL, str], **options: Unpack[RequestOptions]
     ) -> hx.Response:
         """Send a ``HEAD`` request; see :meth:`request`."""
-        return await self.request("HEAD", url, **options)
+        response: hx.Response = await self._verb("head", url, options)
+        return response
 
     async def options(  # type: ignore[override]  # takes more than httpx
         self, url: Union[hx.URL, str], **options: Unpack[RequestOptions]
     ) -> hx.Response:
         """Send an ``OPTIONS`` request; see :meth:`request`."""
-        return await self.request("OPTIONS", url, **options)
+        response: hx.Response = await self._verb("options", url, options)
+        return response
 
 
 __all__ = ["AsyncClient"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, Type, TypeVar, Union, overload
 from .._sync import run_sync
 from ..httpx_client import PipelineClient
 from ..plugins import PluginManager
-from ..transport import hx
+from ..transport import hx, is_replaced
 from ._calls import RestCalls
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ class Client(RestCalls, PipelineClient):
         :raises TypeError: for an argument of the wrong type, or one that is not known.
         :raises ValueError: for an argument out of range.
         """
+        if is_replaced(hx.Client, "request"):
+            return super().request(method, url, **options)
         return run_sync(self._fetch(method, url, options))
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
@@ -192,7 +194,7 @@ class Client(RestCalls, PipelineClient):
 
     def get(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``GET`` request; see :meth:`request`."""
-        return self.request("GET", url, **options)
+        return self._verb("get", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     def post(
@@ -228,7 +230,7 @@ class Client(RestCalls, PipelineClient):
 
     def post(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``POST`` request; see :meth:`request`."""
-        return self.request("POST", url, **options)
+        return self._verb("post", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     def put(
@@ -264,7 +266,7 @@ class Client(RestCalls, PipelineClient):
 
     def put(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``PUT`` request; see :meth:`request`."""
-        return self.request("PUT", url, **options)
+        return self._verb("put", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     def patch(
@@ -300,7 +302,7 @@ class Client(RestCalls, PipelineClient):
 
     def patch(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``PATCH`` request; see :meth:`request`."""
-        return self.request("PATCH", url, **options)
+        return self._verb("patch", url, options)
 
     @overload  # type: ignore[override]  # takes more than httpx, and returns what model says
     def delete(
@@ -336,19 +338,21 @@ class Client(RestCalls, PipelineClient):
 
     def delete(self, url: Union[hx.URL, str], **options: Any) -> Any:
         """Send a ``DELETE`` request; see :meth:`request`."""
-        return self.request("DELETE", url, **options)
+        return self._verb("delete", url, options)
 
     def head(  # type: ignore[override]  # takes more than httpx
         self, url: Union[hx.URL, str], **options: Unpack[RequestOptions]
     ) -> hx.Response:
         """Send a ``HEAD`` request; see :meth:`request`."""
-        return self.request("HEAD", url, **options)
+        response: hx.Response = self._verb("head", url, options)
+        return response
 
     def options(  # type: ignore[override]  # takes more than httpx
         self, url: Union[hx.URL, str], **options: Unpack[RequestOptions]
     ) -> hx.Response:
         """Send an ``OPTIONS`` request; see :meth:`request`."""
-        return self.request("OPTIONS", url, **options)
+        response: hx.Response = self._verb("options", url, options)
+        return response
 
 
 __all__ = ["Client"]

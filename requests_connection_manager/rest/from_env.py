@@ -23,6 +23,7 @@ _WORDS = {
 }
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _MAX_SHOWN = 60
+_MAX_DIGITS = 9
 
 # Whoever gives one of these has decided about credentials.
 _CREDENTIALS = frozenset(
@@ -127,7 +128,8 @@ class _Variables:
 
 def _content(full: str, path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        # Some editors begin a file with a mark, which is no part of a secret.
+        with open(path, encoding="utf-8-sig") as file:
             text = file.read().rstrip("\r\n")
     except OSError as error:
         why = error.strerror or type(error).__name__
@@ -243,7 +245,7 @@ def _seconds(full: str, value: str) -> float:
 
 def _count(full: str, value: str) -> int:
     text = value.strip()
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise _wrong(full, value, "a whole number from 0")
     return int(text)
 

@@ -1,15 +1,17 @@
 """What callers give to a REST client, checked and brought into one form.
 
-Holds functions from options to options, headers and parameters, and :class:`CallSecrets`. Knows
+Holds functions from options to options, headers and parameters, and :class:`GivenSecrets`. Knows
 httpx through ``transport`` only; keeps and sends nothing.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, FrozenSet, Mapping, Optional
 
 from .. import __version__
-from ..policies.auth import AUTHORIZATION, basic_header
+from ..endpoints import secret_values
+from ..policies.auth import AUTHORIZATION
 from ..transport import hx
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -20,22 +22,20 @@ _DEFAULTS: Mapping[str, Any] = {
     "follow_server_limits": True,
 }
 
+_FIELD_VALUE = re.compile(rb"(?:[^\x00\s]+(?:[ \t]+[^\x00\s]+)*)?")  # RFC 9110 section 5.5
+
 _OWN_NAME = f"requests-connection-manager/{__version__}"
 
 
-class CallSecrets:
-    """The credentials of one call, to be kept out of messages."""
+class GivenSecrets:
+    """The credentials among some options, to be kept out of messages for as long as it lives."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = given
 
     def secrets(self) -> FrozenSet[str]:
         """Return what must not be shown."""
-        pair = self._given.get("basic_auth")
-        values = [self._given.get("api_key"), self._given.get("bearer_token")]
-        if pair is not None:
-            values += [pair[1] or pair[0], basic_header(*pair).split()[1]]
-        return frozenset(value for value in values if value)
+        return frozenset(filter(None, secret_values(self._given)))
 
 
 def with_defaults(options: Mapping[str, Any]) -> Dict[str, Any]:
@@ -45,6 +45,12 @@ def with_defaults(options: Mapping[str, Any]) -> Dict[str, Any]:
     if own_limit and "follow_server_limits" not in options:
         # A limiter of one's own follows the server too.
         del given["follow_server_limits"]
+    configs = given.get("endpoint_configs")
+    if isinstance(configs, Mapping):
+        given["endpoint_configs"] = {
+            pattern: quiet(own) if isinstance(own, Mapping) else own
+            for pattern, own in configs.items()
+        }
     return given
 
 
@@ -65,6 +71,33 @@ def check_plain(given: Mapping[str, Any]) -> None:
         raise TypeError(f"follow_redirects must be True or False, not {follow!r}")
     if user_agent is not None and not isinstance(user_agent, str):
         raise TypeError(f"user_agent must be a str such as 'shop/1.0', not {user_agent!r}")
+
+
+def check_headers(headers: hx.Headers) -> hx.Headers:
+    """Return headers, checked; the error of whoever sends them would quote the value.
+
+    :raises ValueError: for a value that can't be sent, naming the header only.
+    """
+    for name, value in headers.raw:
+        if not _FIELD_VALUE.fullmatch(value):
+            shown = name.decode("ascii", "replace")
+            raise ValueError(
+                f"headers: the value of {shown} begins or ends with white space, or has a line"
+                " break or another character that can't be in a header"
+            )
+    return headers
+
+
+def check_url(url: Any) -> None:
+    """Refuse what is no URL; its text would be taken for a path.
+
+    :raises TypeError: naming what it is.
+    """
+    # Those of other libraries (yarl, furl) say it themselves.
+    speaks: Any = type(url).__str__
+    if isinstance(url, bytes) or speaks is object.__str__:
+        kind = "None" if url is None else f"a {type(url).__name__}"
+        raise TypeError(f"url must be a str or an httpx.URL, not {kind}")
 
 
 def sets_authorization(given: Mapping[str, Any]) -> bool:
@@ -91,7 +124,7 @@ def with_user_agent(headers: Any, user_agent: Optional[str]) -> hx.Headers:
     own = user_agent if user_agent is not None else merged.get("User-Agent")
     library = f"python-httpx/{hx.__version__}"
     merged["User-Agent"] = " ".join(part for part in (own, _OWN_NAME, library) if part)
-    return merged
+    return check_headers(merged)
 
 
 def changed_headers(headers: hx.Headers, given: Mapping[str, Any]) -> hx.Headers:
@@ -103,13 +136,15 @@ def changed_headers(headers: hx.Headers, given: Mapping[str, Any]) -> hx.Headers
         # Default headers go before declared credentials; the later of the two is meant.
         changed.pop("Authorization", None)
     changed.update(changes)
-    return changed
+    return check_headers(changed)
 
 
 __all__ = [
-    "CallSecrets",
+    "GivenSecrets",
     "changed_headers",
+    "check_headers",
     "check_plain",
+    "check_url",
     "params_from",
     "quiet",
     "sets_authorization",

@@ -99,7 +99,7 @@ class SharedOptions(CallOptions, total=False):
 class SiblingOptions(SharedOptions, total=False):
     """What ``with_options`` takes."""
 
-    base_url: str
+    base_url: Any
 
 
 class ClientOptions(SharedOptions, total=False):

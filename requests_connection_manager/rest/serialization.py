@@ -34,10 +34,10 @@ class Serializer(Protocol):
 
     content_type: str
 
-    def dumps(self, value: Any) -> bytes:
+    def dumps(self, value: Any, /) -> bytes:
         """Return a value as bytes."""
 
-    def loads(self, data: bytes) -> Any:
+    def loads(self, data: bytes, /) -> Any:
         """Return the value that bytes stand for."""
 
 

@@ -78,7 +78,7 @@ NO_CHANGE = VersionChange()
 class Versioning(Protocol):
     """How a request names the version of the API; any object with this method is one."""
 
-    def change(self, version: str) -> VersionChange:
+    def change(self, version: str, /) -> VersionChange:
         """Return what a version changes of a request. Pure: it may be called from any thread.
 
         :raises ValueError: for a version that can't be said in this way.

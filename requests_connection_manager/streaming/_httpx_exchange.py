@@ -16,7 +16,7 @@ from ..core import Core
 from ..exceptions import ConnectionManagerError
 from ..outcome import Outcome, Phase
 from ..transport import hx
-from .exchange import Stepped
+from .exchange import Stepped, check_fallback
 
 T = TypeVar("T")
 
@@ -30,17 +30,19 @@ class _Exchange:
     """
 
     def __init__(self, context: Any, response: hx.Response) -> None:
+        check_fallback(response)
         self.response = response
-        self.request: Any = response.request
+        self.request: Any = _request_of(response)
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.url = str(response.url)
+        self.url = "" if self.request is None else str(self.request.url)
+        self.was_read = response.is_stream_consumed
         self._context = context
         self._open = True
 
     def wait_for_body(self, seconds: Optional[float]) -> None:
         """Change the timeout that httpcore reads when the body is begun."""
-        timeout = self.request.extensions.get("timeout")
+        timeout = getattr(self.request, "extensions", {}).get("timeout")
         if isinstance(timeout, dict):
             timeout["read"] = seconds
 
@@ -59,12 +61,20 @@ class _Exchange:
         )
 
 
+def _request_of(response: hx.Response) -> Any:
+    try:
+        return response.request
+    except RuntimeError:  # of a fallback, which nobody sent a request for
+        return None
+
+
 class HttpxExchange(_Exchange):
     """A response of a sync client."""
 
     def chunks(self, size: Optional[int] = None, raw: bool = False) -> AsyncIterator[bytes]:
         """Return the body in pieces."""
-        read = self.response.iter_raw if raw else self.response.iter_bytes
+        as_it_is = raw and not self.was_read
+        read = self.response.iter_raw if as_it_is else self.response.iter_bytes
         return Stepped(read(size))
 
     async def read(self) -> bytes:
@@ -88,7 +98,8 @@ class AsyncHttpxExchange(_Exchange):
 
     def chunks(self, size: Optional[int] = None, raw: bool = False) -> AsyncIterator[bytes]:
         """Return the body in pieces."""
-        self._chunks = (self.response.aiter_raw if raw else self.response.aiter_bytes)(size)
+        as_it_is = raw and not self.was_read
+        self._chunks = (self.response.aiter_raw if as_it_is else self.response.aiter_bytes)(size)
         chunks: AsyncIterator[bytes] = self._chunks
         return chunks
 

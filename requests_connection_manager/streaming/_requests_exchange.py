@@ -15,7 +15,7 @@ from .. import _requests_errors
 from .._requests_phases import phase_of
 from ..exceptions import ConnectionManagerError
 from ..outcome import Outcome, Phase
-from .exchange import Stepped
+from .exchange import Stepped, check_fallback
 
 if TYPE_CHECKING:
     from ..manager import ConnectionManager
@@ -29,11 +29,13 @@ class RequestsExchange:
     """A response of requests whose body is still to be read."""
 
     def __init__(self, response: requests.Response) -> None:
+        check_fallback(response)
         self.response = response
         self.request: Any = getattr(response, "request", None)
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.url: str = response.url or ""
+        self.was_read = bool(getattr(response, "_content_consumed", False))
 
     def chunks(self, size: Optional[int] = None, raw: bool = False) -> AsyncIterator[bytes]:
         """Return the body in pieces."""

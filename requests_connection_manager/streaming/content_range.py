@@ -56,7 +56,20 @@ def is_encoded(headers: Mapping[str, str]) -> bool:
     >>> is_encoded({"Content-Encoding": "gzip"}), is_encoded({"Content-Encoding": "identity"})
     (True, False)
     """
-    return headers.get("Content-Encoding", "").strip().lower() not in ("", "identity")
+    return _coding(headers) not in ("", "identity")
+
+
+def is_gzip(headers: Mapping[str, str]) -> bool:
+    """Tell whether the content comes in gzip, and in nothing else.
+
+    >>> is_gzip({"Content-Encoding": "x-gzip"}), is_gzip({"Content-Encoding": "gzip, br"})
+    (True, False)
+    """
+    return _coding(headers) in ("gzip", "x-gzip")
+
+
+def _coding(headers: Mapping[str, str]) -> str:
+    return headers.get("Content-Encoding", "").strip().lower()
 
 
 def content_length(headers: Mapping[str, str]) -> Optional[int]:
@@ -74,4 +87,4 @@ def content_length(headers: Mapping[str, str]) -> Optional[int]:
     return int(found.group(1)) if found else None
 
 
-__all__ = ["ContentRange", "content_length", "is_encoded", "parse_content_range"]
+__all__ = ["ContentRange", "content_length", "is_encoded", "is_gzip", "parse_content_range"]

@@ -122,9 +122,20 @@ class _EventReader(StreamReader[ServerSentEvent]):
             self._terms.start()
         last = self._parser.last_event_id
         if last:
-            own = with_headers(self._options, {}, {"Last-Event-ID": _as_header(last)})
+            own = with_headers(self._options, {}, {"Last-Event-ID": self._as_header(last)})
             changes["headers"] = own["headers"]
         await super()._open(**changes)
+
+    def _as_header(self, last_event_id: str) -> Any:
+        if not {"\v", "\f"}.isdisjoint(last_event_id):
+            # Parsers of headers take them for white space, and refuse them or cut them off.
+            raise ValidationError(
+                f"{self._shown()}: the last event has the id {excerpt(last_event_id)}, which can't"
+                " be sent as Last-Event-ID"
+            )
+        # In UTF-8, as the standard has it; headers of text are ASCII or Latin-1.
+        text = last_event_id.strip(" \t")
+        return text if text.isascii() and text.isprintable() else text.encode("utf-8")
 
     async def _check(self, exchange: Exchange) -> None:
         if exchange.status == _NO_CONTENT:
@@ -206,12 +217,6 @@ async def _beginning(exchange: Exchange) -> bytes:
 
 def _text(last_event_id: Any) -> Any:
     return "" if last_event_id is None else last_event_id
-
-
-def _as_header(last_event_id: str) -> Any:
-    # In UTF-8, as the standard has it; headers of text are ASCII or Latin-1.
-    text = last_event_id.strip(" \t")
-    return text if text.isascii() else text.encode("utf-8")
 
 
 __all__ = ["AsyncEventSource", "EventSource"]

@@ -35,8 +35,11 @@ class Exchange(Protocol):
     :ivar url: the URL of the final hop.
     :ivar request: the library's request of that hop.
     :ivar response: the library's response.
+    :ivar was_read: its body is in memory already, decoded: that of a double, or of one that a hook
+        has read.
     """
 
+    was_read: bool
     status: int
     headers: Mapping[str, str]
     url: str
@@ -48,7 +51,7 @@ class Exchange(Protocol):
 
         :param size: of a piece, in bytes; the last one may be shorter. ``None``: pieces as they
             come, each as soon as it is there.
-        :param raw: as on the wire, without content decoding such as gzip.
+        :param raw: as on the wire, without content decoding such as gzip, unless it ``was_read``.
         """
 
     async def read(self) -> bytes:
@@ -135,4 +138,21 @@ class Stepped:
             raise StopAsyncIteration from None
 
 
-__all__ = ["Exchange", "Exchanger", "Stepped"]
+def check_fallback(response: Any) -> None:
+    """Refuse what an error hook gave in the place of a response, if it has no body to read.
+
+    :raises TypeError: naming its type.
+
+    >>> check_fallback({"cached": True})
+    Traceback (most recent call last):
+    TypeError: an error hook gave a dict in the place of a response, whose body is to be read; \
+give a response as its fallback_response
+    """
+    if not hasattr(response, "status_code") or not hasattr(response, "headers"):
+        raise TypeError(
+            f"an error hook gave a {type(response).__name__} in the place of a response, whose"
+            " body is to be read; give a response as its fallback_response"
+        )
+
+
+__all__ = ["Exchange", "Exchanger", "Stepped", "check_fallback"]

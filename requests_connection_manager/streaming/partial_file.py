@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import secrets
+import stat
 import threading
 from contextlib import contextmanager, suppress
 from typing import Any, Callable, Iterator, Optional, Union
@@ -62,7 +63,7 @@ class PartialFile:
             if kept is None:
                 with _named(self.target.folder):
                     self._file = self._opened(os.O_CREAT | os.O_EXCL)
-                self._copy_mode()
+            self._copy_mode()
             return kept
 
     def _opened(self, flags: int = 0) -> io.FileIO:
@@ -80,10 +81,12 @@ class PartialFile:
 
     def _take_up(self, key: str) -> Optional[Kept]:
         try:
+            if stat.S_ISDIR(os.lstat(kept_path(self.target)).st_mode):
+                return None
             # Of two downloads that begin at once, one gets it.
             os.rename(kept_path(self.target), self._path)
-        except FileNotFoundError:
-            return None
+        except OSError:
+            return None  # there is none, or it is somebody else's
         try:
             self._file = self._opened()
             kept = read_note(self._file) if is_plain(self._file) else None
@@ -155,7 +158,8 @@ class PartialFile:
             with _named(self.target.file):
                 os.fsync(self._opened_file().fileno())
             self._close()
-            self._place()
+            with _named(self.target.file):
+                self._place()
             self._done = self.placed = True
             _sync_folder(self.target.folder)
 
@@ -193,17 +197,15 @@ class PartialFile:
         What can't be kept is removed. Takes the place of what was kept before.
         """
         with self._lock:
-            if self._done or self._file is None:
-                return
-            try:
-                self._cut_to(self.size)
-                write_note(self._file, Kept(key, validator, self.size, total))
-                os.fsync(self._file.fileno())
-                self._close()
-                os.replace(self._path, kept_path(self.target))
-                self._done = True
-            except OSError:
-                pass  # discard() follows
+            if self._file is not None:
+                # What goes wrong is followed by discard().
+                with suppress(OSError):
+                    self._cut_to(self.size)
+                    write_note(self._file, Kept(key, validator, self.size, total))
+                    os.fsync(self._file.fileno())
+                    self._close()
+                    os.replace(self._path, kept_path(self.target))
+                    self._done = True
         self.discard()
 
     def _close(self) -> None:
@@ -220,6 +222,7 @@ def _named(path: str) -> Iterator[None]:
         yield
     except OSError as exc:
         exc.filename = path
+        del exc.filename2
         raise
 
 

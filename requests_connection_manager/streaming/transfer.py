@@ -7,11 +7,13 @@ connection that broke is taken up again where it was. The attempts are counted b
 
 from __future__ import annotations
 
-from typing import Any, AsyncIterator, Dict, Optional, Tuple
+import zlib
+from typing import Any, AsyncIterator, Dict, Iterable, Iterator, Optional, Tuple
 
 from ..exceptions import ConnectionManagerError, HTTPError, ValidationError
-from .content_range import content_length, is_encoded, parse_content_range
+from .content_range import content_length, is_encoded, is_gzip, parse_content_range
 from .exchange import Exchange, Exchanger
+from .gzip_members import Gunzip
 from .partial_file import PartialFile
 from .progress import Progress, ProgressCallback
 from .reader import with_headers
@@ -65,6 +67,7 @@ class Transfer:
         self._asked = False
         self._until: Optional[int] = None
         self._encoded = False
+        self._gunzip: Optional[Gunzip] = None
         self._attempt = self._furthest = 0
         self._failure: Optional[ConnectionManagerError] = None
         self._stopped: Optional[Exception] = None
@@ -201,6 +204,7 @@ class Transfer:
         if self._part.size:
             await self._exchanger.in_thread(self._part.restart)
         self._encoded = is_encoded(headers)
+        self._gunzip = Gunzip() if is_gzip(headers) and not exchange.was_read else None
         # The length is that of what is sent, not of what it is decoded to.
         self.total = self._until = None if self._encoded else content_length(headers)
         self.validator = None
@@ -229,20 +233,33 @@ class Transfer:
         )
 
     async def _read(self, exchange: Exchange) -> Optional[ConnectionManagerError]:
-        raw = not self._encoded
+        raw = not self._encoded or self._gunzip is not None
         chunks = exchange.chunks(None if raw else self._chunk_size, raw=raw)
         clock, gathered = self._exchanger.core.clock.monotonic, bytearray()
         written = clock()
         while True:
             chunk, failure = await self._piece(exchange, chunks)
-            gathered += chunk
-            if chunk and len(gathered) < self._chunk_size and clock() - written < _TOLD_EVERY:
-                continue
-            if gathered:
-                await self._save(gathered)
-                gathered, written = bytearray(), clock()
+            for piece in self._plain(chunk):
+                gathered += piece
+                if len(gathered) >= self._chunk_size or clock() - written >= _TOLD_EVERY:
+                    await self._save(gathered)
+                    gathered, written = bytearray(), clock()
             if not chunk:
+                if gathered:
+                    await self._save(gathered)
                 return failure or self._shortfall(exchange)
+
+    def _plain(self, chunk: bytes) -> Iterable[bytes]:
+        if not chunk:
+            return ()
+        return (chunk,) if self._gunzip is None else self._unpacked(self._gunzip, chunk)
+
+    def _unpacked(self, gunzip: Gunzip, chunk: bytes) -> Iterator[bytes]:
+        try:
+            yield from gunzip.feed(chunk)
+        except zlib.error as exc:
+            text = f"{self.shown}: what came as gzip is none ({exc}); nothing was saved"
+            raise self.invalid(text) from exc
 
     async def _piece(
         self, exchange: Exchange, chunks: AsyncIterator[bytes]
@@ -264,6 +281,8 @@ class Transfer:
 
     def _shortfall(self, exchange: Exchange) -> Optional[ConnectionManagerError]:
         size, total = self._part.size, self.total
+        if self._gunzip is not None and not self._gunzip.complete:
+            return exchange.failure(f"{self.shown}: the download ended in the middle of its gzip")
         if total is None or size >= total:
             return None
         return exchange.failure(f"{self.shown}: the download ended after {size} of {total} bytes")

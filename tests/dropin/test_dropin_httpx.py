@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import warnings
 from typing import Any, AsyncIterator, Iterator, List
 
 import anyio
@@ -78,6 +79,16 @@ async def test_cookies_are_kept_and_sent(
     with pytest.warns(DeprecationWarning, match="cookies"):
         await manager.get(server.url("/"), cookies={"c": "3"})
     assert "c=3" in server.requests[-1].headers["cookie"]
+
+
+async def test_a_stream_takes_cookies_without_a_warning(
+    server: FaultServer, manager: AsyncConnectionManager
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        async with manager.stream("GET", server.url("/"), cookies={"c": "3"}) as response:
+            await response.aread()
+    assert server.requests[-1].headers["cookie"] == "c=3"
 
 
 async def test_redirects_are_followed_when_asked_for(
@@ -401,6 +412,15 @@ async def test_raise_for_status_works_as_ever(
     with pytest.raises(httpx.HTTPStatusError):
         response.raise_for_status()
     assert response.elapsed.total_seconds() >= 0
+
+
+async def test_a_port_that_there_cannot_be_is_a_failure_to_connect(
+    manager: AsyncConnectionManager,
+) -> None:
+    with pytest.raises(httpx.ConnectError, match="Invalid port: 123456") as caught:
+        await manager.get("http://127.0.0.1:123456/")
+    assert isinstance(caught.value, httpx.InvalidURL)
+    assert caught.value.request.url.port == 123456
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

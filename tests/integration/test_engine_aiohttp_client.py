@@ -123,7 +123,7 @@ class TestClosing:
                 with pytest.raises(ConnectionError):
                     await request
 
-        with within(3):
+        with within(8):
             asyncio.run(main())
 
     def test_ends_what_waits_for_a_connection(self):
@@ -136,7 +136,7 @@ class TestClosing:
                 results = await asyncio.gather(*requests, return_exceptions=True)
             assert [type(one).__name__ for one in results] == ["ConnectionError"] * 3
 
-        with within(3):
+        with within(8):
             asyncio.run(main())
 
     def test_a_cancelled_close_leaves_nothing(self, server):

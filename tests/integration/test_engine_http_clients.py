@@ -794,7 +794,7 @@ class TestTimeouts:
 
     def test_over_redirects(self, world, server):
         server.route("/", lambda received: redirect("/", 302).delayed(0.06))
-        with within(2), pytest.raises(TimeoutError):
+        with within(8), pytest.raises(TimeoutError):
             world.call("GET", server.url(), timeout=0.2)
 
     def test_waiting_for_a_connection_of_the_pool(self, world):
@@ -972,7 +972,7 @@ class TestLives:
                 await anyio.sleep(0.2)
                 group.cancel_scope.cancel()
 
-        with within(3):
+        with within(8):
             world.run(main)
 
     def test_closed(self, world, make, served):
@@ -1129,7 +1129,7 @@ class TestOfHttpx:
                         await HttpxHttpClient(client=inner).request("GET", origin)
                     assert caught.value.sent is True
 
-        with within(3):
+        with within(8):
             run(main)
 
     def test_a_manager_with_policies_of_its_own(self, run, server, clock):

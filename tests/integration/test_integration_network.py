@@ -250,7 +250,7 @@ def interrupted_after(seconds):
 class TestCtrlC:
     def test_while_waiting_for_an_answer(self, clock):
         with blackhole() as origin, ConnectionManager(clock=clock) as manager:
-            with within(2), pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
+            with within(8), pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
                 manager.get(origin)
             scope = manager.get_stats()["scopes"][origin]
             assert scope["circuit_breaker_failure_count"] == 0
@@ -259,7 +259,7 @@ class TestCtrlC:
     def test_while_waiting_for_a_retry(self, server):
         server.route("/", reply(503))
         with ConnectionManager(backoff_factor=30) as manager:
-            with within(2), pytest.raises(KeyboardInterrupt), interrupted_after(0.2):
+            with within(8), pytest.raises(KeyboardInterrupt), interrupted_after(0.2):
                 manager.get(server.url())
             assert server.count() == 1
 
@@ -269,7 +269,7 @@ class TestCtrlC:
             rate_limit_requests=1, rate_limit_period=30, rate_limit_mode="wait"
         ) as manager:
             manager.get(server.url())
-            with within(2), pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
+            with within(8), pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
                 manager.get(server.url())
             limiter = manager.core.scope(manager.core.configuration, server.url()).limiter
             assert len(limiter._queue) == 0
@@ -279,7 +279,7 @@ class TestCtrlC:
         server.route("/", reply(503))
         with blackhole() as origin, ConnectionManager(backoff_factor=30) as manager:
             url = origin if where == "answer" else server.url()
-            with within(3), pytest.raises(KeyboardInterrupt), interrupted_after(0.3):
+            with within(8), pytest.raises(KeyboardInterrupt), interrupted_after(0.3):
                 manager.batch_request([("GET", url, {})] * 20, max_workers=4)
             wait_until(no_batch_threads)
 
@@ -351,7 +351,7 @@ class TestCancellation:
                         await manager.batch_request([("GET", origin, {})] * 10)
                     assert scope.cancelled_caught
 
-        with within(2):
+        with within(8):
             run(main)
 
     def test_of_a_base_exception(self, run, server, clock):
@@ -380,7 +380,7 @@ class TestCancellation:
 
 
 def test_a_dead_origin_costs_no_time(driver, clock):
-    with dead_origin() as origin, within(2):
+    with dead_origin() as origin, within(8):
         with pytest.raises(MaxRetriesExceeded):
             driver.manager(clock=clock).get(origin)
         with pytest.raises((MaxRetriesExceeded, CircuitBreakerOpen)):
@@ -388,7 +388,7 @@ def test_a_dead_origin_costs_no_time(driver, clock):
 
 
 def test_a_blackhole_is_bounded_by_its_timeout(driver, clock):
-    with blackhole() as origin, within(2), pytest.raises(MaxRetriesExceeded) as caught:
+    with blackhole() as origin, within(8), pytest.raises(MaxRetriesExceeded) as caught:
         driver.manager(clock=clock, timeout=0.1, max_retries=2).get(origin)
     assert len(caught.value.attempts) == 3
 

@@ -470,6 +470,63 @@ def test_what_comes_encoded_is_not_resumed(world, source, url, path):
     assert (path.read_bytes(), done.resumed) == (CONTENT, 0)
 
 
+PACKED = gzip_module.compress(CONTENT)
+IN_GZIP = {"ETag": '"v1"', "Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize("size", [5, 200, len(PACKED) - 1])
+@pytest.mark.parametrize("framing", ["length", "chunks", "none"])
+def test_gzip_that_was_cut_short_is_no_file(world, source, url, path, framing, size):
+    cut_short = PACKED[:size]
+    answer = {
+        "length": raw(200, {**IN_GZIP, "Content-Length": str(size)}, cut_short),
+        "chunks": chunked(200, IN_GZIP, cut_short),
+        "none": raw(200, IN_GZIP, cut_short, size),
+    }[framing]
+    source.next(*[answer] * 2)
+    with pytest.raises(MaxRetriesExceeded) as caught:
+        world.client(max_retries=1).download(url, path)
+    assert "ended in the middle of its gzip" in str(caught.value.__cause__)
+    assert left_in(path.parent) == []
+
+
+def test_gzip_that_was_cut_short_is_fetched_again(world, source, url, path):
+    source.next(chunked(200, IN_GZIP, PACKED[:200]))
+    done = world.client().download(url, path)
+    assert source.asked == [(None, None)] * 2
+    assert (path.read_bytes(), done.size) == (CONTENT, SIZE)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0" * 512, b"no gzip"])
+def test_gzip_of_several_members(world, source, url, path, rest):
+    body = PACKED + gzip_module.compress(b"") + gzip_module.compress(OTHER) + rest
+    source.next(raw(200, {**IN_GZIP, "Content-Length": str(len(body))}, body))
+    world.client().download(url, path)
+    assert path.read_bytes() == CONTENT + OTHER
+
+
+@pytest.mark.parametrize("body", [b"no gzip at all", PACKED[:-8] + b"12345678"])
+def test_what_is_no_gzip_is_no_file(world, source, url, path, body):
+    source.next(raw(200, {**IN_GZIP, "Content-Length": str(len(body))}, body))
+    with pytest.raises(ValidationError, match=r"what came as gzip is none .*nothing was saved"):
+        world.client().download(url, path)
+    assert left_in(path.parent) == []
+
+
+def test_an_empty_body_in_gzip(world, source, url, path):
+    source.next(raw(200, {**IN_GZIP, "Content-Length": "0"}, b""))
+    assert world.client().download(url, path).size == 0
+    assert path.read_bytes() == b""
+
+
+def test_gzip_that_unpacks_to_much_more(world, source, url, path):
+    zeros = bytes(5 << 20)
+    body = gzip_module.compress(zeros)
+    source.next(raw(200, {**IN_GZIP, "Content-Length": str(len(body))}, body))
+    world.client().download(url, path)
+    assert path.read_bytes() == zeros
+
+
 def test_an_encoding_of_the_callers(world, server, path):
     server.route("/file", gzip(CONTENT))
     headers = {"accept-encoding": "gzip"}

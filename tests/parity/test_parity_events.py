@@ -307,6 +307,24 @@ def test_where_an_earlier_stream_had_come_to(driver, server, clock):
     assert stream.last_event_id == "41"
 
 
+@pytest.mark.parametrize(("sent", "back"), [(b"\x1c1 ", b"\x1c1"), (b"a\tb", b"a\tb")])
+def test_an_id_that_is_strange_is_sent_back_as_it_is(driver, server, clock, sent, back):
+    answers = (streamed(b"id: " + sent + b"\ndata: a\n\n"), NONE_LEFT)
+    _, stream = reconnecting(driver, server, clock, *answers)
+    assert read(stream) == ["a"]
+    assert ids_sent(server) == [None, back.decode()]
+
+
+@pytest.mark.parametrize("identifier", [b"\x0c", b"a\x0bb"])
+def test_an_id_that_is_no_value_of_a_header_is_told(driver, server, clock, identifier):
+    answers = (streamed(b"id: " + identifier + b"\ndata: a\n\n"), NONE_LEFT)
+    _, stream = reconnecting(driver, server, clock, *answers)
+    values, error = broken(stream, ValidationError)
+    assert values == ["a"]
+    assert "can't be sent as Last-Event-ID" in str(error)
+    assert len(server.requests) == 1
+
+
 def test_attempts_without_an_event_are_bounded_and_each_waits_longer(driver, server, clock):
     manager, stream = reconnecting(
         driver, server, clock, streamed(b": no\n\n"), max_retries=3, backoff_factor=2

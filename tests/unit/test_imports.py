@@ -48,7 +48,7 @@ LAYERS: Tuple[Tuple[str, ...], ...] = (
     ("admission",),
     ("pipeline",),
     ("_requests_errors", "_httpx_errors", "_wire", "network", "environment"),
-    ("_sync_network",),
+    ("_sync_network", "_sync_http2"),
     (
         *("transport", "_redirect_request", "_deadline_body", "preparation"),
         *("_requests_phases", "_requests_timeouts"),
@@ -67,6 +67,7 @@ LAYERS: Tuple[Tuple[str, ...], ...] = (
         "streaming.checksum",
         "streaming.content_range",
         "streaming.download_target",
+        "streaming.gzip_members",
         "streaming.kept_part",
         "streaming.partial_file",
         "streaming.progress",

@@ -151,8 +151,9 @@ def test_a_place_that_is_taken_meanwhile_by_a_file(path, monkeypatch, links):
         monkeypatch.setattr(os, "link", refused)
     part, _ = begun(path, b"ours", overwrite=False)
     path.write_bytes(b"theirs")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError) as caught:
         part.commit()
+    assert (caught.value.filename, caught.value.filename2) == (str(path), None)
     part.discard()
     assert (path.read_bytes(), listed(path.parent)) == (b"theirs", ["file"])
 
@@ -266,6 +267,46 @@ def test_what_can_not_be_kept_is_removed(path, monkeypatch):
     monkeypatch.setattr(os, "fsync", refused)
     part.keep(KEY, '"v1"', None)
     assert listed(path.parent) == []
+
+
+def test_what_found_its_place_taken_is_not_kept(path):
+    part, _ = begun(path, b"ours", overwrite=False)
+    path.write_bytes(b"theirs")
+    with pytest.raises(FileExistsError):
+        part.commit()
+    part.keep(KEY, '"v1"', None)
+    assert listed(path.parent) == ["file"]
+
+
+def test_a_folder_in_place_of_a_kept_part_is_left_alone(path):
+    precious = path.parent / ".file.part" / "precious"
+    precious.parent.mkdir()
+    precious.touch()
+    part, found = begun(path, b"new", KEY)
+    part.commit()
+    assert found is None
+    assert precious.exists()
+    assert listed(path.parent) == [".file.part", "file"]
+
+
+def test_a_kept_part_of_somebody_else_is_left_alone(path, monkeypatch):
+    there = os.path.basename(kept(path))
+    monkeypatch.setattr(os, "rename", refused)  # as in a folder such as /tmp
+    part, found = begun(path, b"new", KEY)
+    part.commit()
+    assert found is None
+    assert listed(path.parent) == [there, "file"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such permissions")
+def test_a_kept_part_gets_the_permissions_that_the_file_has_meanwhile(path):
+    kept(path)
+    path.touch()
+    path.chmod(0o600)
+    part, found = begun(path, b" two", KEY)
+    part.commit()
+    assert found is not None
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_half_a_write_is_not_kept(path):

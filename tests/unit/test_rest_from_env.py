@@ -114,6 +114,12 @@ def test_a_secret_in_a_file(tmp_path, name, option, value):
     assert read(variables)[option] == value
 
 
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\r\n", encoding="utf-8-sig")
+    assert read({"ACME_TOKEN_FILE": str(file)})["bearer_token"] == SECRET
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -154,6 +160,7 @@ def refused(variables, **more):
         ({"ACME_TOTAL_TIMEOUT": "inf"}, ["ACME_TOTAL_TIMEOUT"], "seconds above 0"),
         ({"ACME_MAX_RETRIES": "2.5"}, ["ACME_MAX_RETRIES"], "a whole number from 0, not '2.5'"),
         ({"ACME_MAX_RETRIES": "-1"}, ["ACME_MAX_RETRIES"], "a whole number"),
+        ({"ACME_MAX_RETRIES": "9" * 5000}, ["ACME_MAX_RETRIES"], "a whole number"),
         ({"ACME_MAX_RETRIES": "x" * 1000}, ["ACME_MAX_RETRIES"], "…"),
         ({"ACME_VERIFY": "maybe"}, ["ACME_VERIFY", "ACME_CA_BUNDLE"], "true or false"),
         ({"ACME_CA_BUNDLE": "/no/such"}, ["ACME_CA_BUNDLE"], "does not exist: /no/such"),

@@ -499,6 +499,17 @@ def test_pieces_must_be_bytes(client, pieces):
         client.put("/", content=pieces)
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_file_may_give_bytes_of_any_kind(client, kind):
+    pieces = [b"hel", b"lo"]
+
+    class File:
+        def read(self, size):
+            return kind(pieces.pop(0) if pieces else b"")
+
+    assert client.put("/", content=File()).json()["body"] == "hello"
+
+
 def test_an_error_of_a_generator_is_raised_as_it_is(client):
     def generate():
         yield b"a"
@@ -737,6 +748,26 @@ def test_headers_of_a_file_are_left_alone(client):
 def test_files_that_cannot_be_sent(client, files, text):
     with pytest.raises(TypeError, match=text):
         client.post("/", files=files)
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "text"),
+    [
+        (("text/plain\r\nX-More: 1",), ValueError, "Content-Type holds a line break"),
+        (("text/plain\n\nwhole body",), ValueError, "Content-Type holds a line break"),
+        ((None, {"X-A": "1\r\nX-More: 1"}), ValueError, "X-A holds a line break"),
+        ((None, {"X-A: 1\r\nX-More": "1"}), ValueError, "is no name of a header"),
+        ((3,), TypeError, "Content-Type must be a str, not a int"),
+    ],
+)
+def test_the_head_of_a_file_can_not_be_added_to(client, more, error, text):
+    with pytest.raises(error, match=rf"files\['f'\]: .*{text}"):
+        client.post("/", files={"f": ("n", b"", *more)})
+
+
+def test_the_names_of_a_file_are_escaped(client):
+    seen = client.post("/", files={'f"\r\n': ('a"\r\nX: y', b"")}).json()
+    assert 'name="f%22%0D%0A"; filename="a%22%0D%0AX: y"\r\n' in seen["body"]
 
 
 def test_data_beside_files_is_a_form(client):

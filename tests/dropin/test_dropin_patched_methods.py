@@ -1,0 +1,53 @@
+"""Tests of others that put a double in the place of a method of httpx's clients."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import anyio
+import httpx
+import pytest
+
+from requests_connection_manager import AsyncConnectionManager
+from requests_connection_manager.rest import AsyncClient, Client
+
+VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
+
+
+@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize("autospec", [True, None])
+def test_a_method_of_the_sync_client(name, autospec):
+    answer = httpx.Response(201)
+    with mock.patch(f"httpx.Client.{name}", autospec=autospec, return_value=answer) as double:
+        assert getattr(Client("http://api.test"), name)("/users", headers={"X-A": "1"}) is answer
+    assert double.call_args[-1] == {"headers": {"X-A": "1"}}
+    assert double.call_args[0][-1] == "/users"
+
+
+@pytest.mark.parametrize("name", VERBS)
+@pytest.mark.parametrize(
+    "make", [AsyncConnectionManager, lambda: AsyncClient("http://api.test")], ids=["manager", "rest"]
+)
+def test_a_method_of_the_async_client(name, make):
+    answer = httpx.Response(201)
+
+    async def main():
+        with mock.patch(f"httpx.AsyncClient.{name}", return_value=answer) as double:
+            assert await getattr(make(), name)("http://a.test/") is answer
+        double.assert_awaited_once_with("http://a.test/")
+
+    anyio.run(main)
+
+
+def test_request_itself():
+    answer = httpx.Response(201)
+    with mock.patch("httpx.Client.request", return_value=answer) as double:
+        assert Client("http://api.test").post("/users", json={"a": 1}) is answer
+    double.assert_called_once_with("POST", "/users", json={"a": 1})
+
+    async def main():
+        with mock.patch("httpx.AsyncClient.request", return_value=answer) as double:
+            assert await AsyncConnectionManager().get("http://a.test/") is answer
+        double.assert_awaited_once_with("GET", "http://a.test/")
+
+    anyio.run(main)
