@@ -225,9 +225,7 @@ class Management:
                 return known.replaced(credentials={})
             own = self._known_pattern(known, pattern)
             kept = {
-                name: one
-                for name, one in own.items()
-                if name not in DECLARED and name != "auth"
+                name: one for name, one in own.items() if name not in DECLARED and name != "auth"
             }
             return known.replaced(endpoints={**known.endpoints, pattern: kept})
 

@@ -26,7 +26,9 @@ def test_a_method_of_the_sync_client(name, autospec):
 
 @pytest.mark.parametrize("name", VERBS)
 @pytest.mark.parametrize(
-    "make", [AsyncConnectionManager, lambda: AsyncClient("http://api.test")], ids=["manager", "rest"]
+    "make",
+    [AsyncConnectionManager, lambda: AsyncClient("http://api.test")],
+    ids=["manager", "rest"],
 )
 def test_a_method_of_the_async_client(name, make):
     answer = httpx.Response(201)
