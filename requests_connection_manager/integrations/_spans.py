@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextvars
 from typing import Any, Callable, Generic, Optional, TypeVar
 
+from ..origins import Origin
+
 T = TypeVar("T")
 
 
@@ -20,10 +22,12 @@ class Frame(Generic[T]):
     :ivar span: its span.
     :ivar inner: the frame within it that its end would end as well.
     :ivar sent: how many requests were sent for it.
+    :ivar home: the origin that the first of them went to.
     """
 
     __slots__ = (
-        *("about", "below", "inner", "kind", "outer", "over", "owner", "sent", "span", "waiting"),
+        *("about", "below", "home", "inner", "kind", "outer", "over", "owner", "sent", "span"),
+        "waiting",
     )
 
     def __init__(self, owner: object, about: T, span: Any, outer: Any) -> None:
@@ -36,6 +40,7 @@ class Frame(Generic[T]):
         self.over = self.waiting = False
         self.inner: Optional[Frame[Any]] = None
         self.sent = 0
+        self.home: Optional[Origin] = None
 
 
 # One for all listeners: they make their spans current in turn, and have to undo it in turn.

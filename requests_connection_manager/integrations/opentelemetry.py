@@ -27,6 +27,7 @@ from ..events import (
     RetrySuppressed,
 )
 from ..extras import load
+from ..origins import origin_of
 from ._labels import KNOWN_METHODS, Address, Bounded, address_of, check_limit, check_methods
 from ._otel_metrics import Instruments, Labels, result_of
 from ._spans import Frame, Frames
@@ -44,8 +45,8 @@ class OpenTelemetryListener:
     lasts: spans of hooks, nested calls and log records find their place. Redirects, legs of an auth
     flow and retries are attempts with ``http.request.resend_count``. What happens in between
     (waits, refusals, retries) is an event of the call's span. The context of the attempt's span is
-    put into its headers with the global propagator. The span of a streamed call ends before its
-    body is read. URLs are redacted.
+    put into its headers with the global propagator; another origin, to which a redirect leads, gets
+    it without baggage. The span of a streamed call ends before its body is read. URLs are redacted.
 
     Beside ``http.client.request.duration`` there are metrics that begin with
     ``requests_connection_manager.``; see "Observability" in the documentation.
@@ -85,6 +86,7 @@ class OpenTelemetryListener:
             raise TypeError(f"propagate must be a bool, not {propagate!r}")
         self._trace = load("opentelemetry.trace", _EXTRA)
         self._context = load("opentelemetry.context", _EXTRA)
+        self._baggage = load("opentelemetry.baggage", _EXTRA)
         self._propagation = load("opentelemetry.propagate", _EXTRA) if propagate else None
         self._tracer = self._trace.get_tracer(
             _SCOPE, __version__, tracer_provider, schema_url=_SCHEMA
@@ -161,11 +163,17 @@ class OpenTelemetryListener:
         resent = event.number - 1 if call is None else call.sent
         more: Labels = {"http.request.resend_count": resent} if resent else {}
         frame = self._enter(event, self._span_name(event), "CLIENT", more)
+        context = self._context.get_current()
         if call is not None:
             call.inner = frame
             call.sent += 1
+            origin = origin_of(event.url)
+            call.home = call.home or origin
+            if origin != call.home:
+                # Baggage may hold anything of the application's: a redirect elsewhere gets none.
+                context = self._baggage.clear(context)
         if self._propagation is not None:
-            self._propagation.inject(event.headers)
+            self._propagation.inject(event.headers, context)
 
     def _end_attempt(self, event: AttemptFinished) -> None:
         if not self._suppressed():

@@ -370,7 +370,7 @@ class RestCalls(HttpxCalls):
         # A fallback may be anything.
         if not isinstance(response, hx.Response):
             return response
-        return value_of(response, model, key, self.serializer)
+        return value_of(response, model, key, self.serializer, self._core.redact)
 
 
 def _checked(base_url: Any) -> str:

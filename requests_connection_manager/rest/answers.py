@@ -6,7 +6,7 @@ reads nothing.
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ..content import parse
 from ..exceptions import ValidationError
@@ -18,12 +18,17 @@ from .serialization import Serializer
 
 
 def value_of(
-    response: hx.Response, model: Any, response_key: Optional[str], serializer: Serializer
+    response: hx.Response,
+    model: Any,
+    response_key: Optional[str],
+    serializer: Serializer,
+    redact: Callable[[str], str] = str,
 ) -> Any:
     """Return the data of a response, part of it or a model made of it.
 
     :param model: what to validate against; ``UNSET``: the data as it is.
     :param response_key: the key of the part that is meant.
+    :param redact: hides secrets that the caller knows of; a server may repeat them.
     :raises ValidationError: when it is not of that form; it has ``response`` and ``request``.
     """
     try:
@@ -35,7 +40,7 @@ def value_of(
         request = response.request
         where = f"{request.method} {redact_url(str(request.url))}, status {response.status_code}"
         nothing = "" if response.content else " (the response has no body)"
-        error.args = (f"{where}: {error}{nothing}",)
+        error.args = (f"{where}: {redact(str(error))}{nothing}",)
         error.request, error.response = request, response
         error.attempts = response.__dict__.get("attempts", ())
         raise

@@ -6,6 +6,7 @@ nothing, and reads nothing that is streamed.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, AsyncIterable, Iterable, Mapping, NamedTuple, Optional, Union
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from .serialization import Serializer
 from .uploads import Upload, UploadCallback
 
 _FORM = "application/x-www-form-urlencoded"
+_BOUNDARY = re.compile(r";\s*boundary=\"?[^\s;\"]", re.IGNORECASE)
 _WANTED = "bytes, str, a pathlib.Path, a binary file or an iterable of bytes"
 
 
@@ -171,7 +173,7 @@ def _refuse_async(given: Any, name: str, asynchronous: bool) -> None:
 def _files(data: Any, files: Any, own: hx.Headers, progress: Optional[UploadCallback]) -> Body:
     _check_type(own, "multipart/form-data", "files")
     given = own.get("content-type")
-    if given is not None and "boundary=" not in given.lower():
+    if given is not None and not _BOUNDARY.search(given):
         raise ValueError(
             "the Content-Type of files needs a boundary: leave the header out, and it gets one"
         )
@@ -205,6 +207,8 @@ def _announced(own: hx.Headers, length: Optional[int]) -> Optional[int]:
     given = own.get("content-length")
     if given is None:
         return length
+    if "transfer-encoding" in own:  # RFC 9112 section 6.2
+        raise ValueError("Content-Length and Transfer-Encoding exclude each other: give one")
     if not (given.isascii() and given.isdigit()):
         raise ValueError(f"Content-Length must be a number of bytes, not {given!r}")
     if length is not None and int(given) != length:

@@ -93,8 +93,10 @@ def check_order(
         raise ValueError(f"resume must be True, False or {KEEP!r}, not {resume!r}")
     if not isinstance(overwrite, bool):
         raise TypeError(f"overwrite must be True or False, not {overwrite!r}")
+    if checked_method(method).upper() == "HEAD":
+        raise ValueError("method must be one whose answer has a body, not 'HEAD'")
     return Order(
-        checked_method(method),
+        method,
         url,
         check_path(path),
         check_progress(progress),

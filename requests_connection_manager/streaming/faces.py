@@ -234,7 +234,8 @@ class Streaming:
 
         The request goes through everything that the client adds, redirects are followed, and it
         asks for the file as it is (``Accept-Encoding: identity``); what comes encoded all the same
-        is decoded, and can't be resumed. The length that the server names must be what comes.
+        is decoded, and can't be resumed. The length that the server names must be what comes, and
+        gzip must have its end.
 
         When the connection breaks, the rest is asked for with ``Range`` and ``If-Range``, after the
         delays and for as many attempts as the retry policy of the URL has; an attempt that

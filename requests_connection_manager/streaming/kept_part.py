@@ -53,10 +53,14 @@ def kept_path(target: Target) -> str:
     return os.path.join(target.folder, f".{name}.part")
 
 
-def is_plain(file: io.FileIO) -> bool:
-    """Tell whether an open file is a regular one, and not known under a second name."""
+def is_own(file: io.FileIO) -> bool:
+    """Tell whether an open file is a regular one of this user's, without a second name.
+
+    Whoever else made it could put anything into the download, and go on to write to it.
+    """
     status = os.fstat(file.fileno())
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    mine = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+    return mine and stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def write_note(file: io.FileIO, kept: Kept) -> None:
@@ -92,4 +96,4 @@ def _checked(note: bytes, size: int) -> Optional[Kept]:
     return kept if kept.size == size and size > 0 else None
 
 
-__all__ = ["Kept", "is_plain", "kept_path", "key_of", "read_note", "write_note"]
+__all__ = ["Kept", "is_own", "kept_path", "key_of", "read_note", "write_note"]

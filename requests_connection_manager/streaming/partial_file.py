@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Callable, Iterator, Optional, Union
 
 from .download_target import Target
-from .kept_part import Kept, is_plain, kept_path, read_note, write_note
+from .kept_part import Kept, is_own, kept_path, read_note, write_note
 
 _FLAGS = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _BLOCK = 1 << 20
@@ -89,7 +89,7 @@ class PartialFile:
             return None  # there is none, or it is somebody else's
         try:
             self._file = self._opened()
-            kept = read_note(self._file) if is_plain(self._file) else None
+            kept = read_note(self._file) if is_own(self._file) else None
             if kept is not None and kept.key == key:
                 self._cut_to(kept.size)
                 self._rehash()

@@ -237,7 +237,6 @@ def _lower(name: Any) -> str:
 
 
 def checked_method(method: Any) -> str:
-    """Return the name of an HTTP method; raise ``TypeError`` or ``ValueError`` if it is none."""
     """Return the name of an HTTP method.
 
     :raises TypeError: if it is no ``str``.

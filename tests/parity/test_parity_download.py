@@ -701,6 +701,7 @@ def test_the_callers_own_range_is_refused(world, source, url, path, name):
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [
+        ({"method": "head"}, ValueError, "one whose answer has a body"),
         ({"path": b"x"}, TypeError, "path must be"),
         ({"path": 7}, TypeError, "path must be"),
         ({"path": ""}, ValueError, "path must name"),

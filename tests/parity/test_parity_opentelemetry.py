@@ -8,8 +8,8 @@ from collections import Counter
 
 import anyio
 import pytest
+from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from requests_connection_manager import MaxRetriesExceeded
 from requests_connection_manager.integrations.opentelemetry import OpenTelemetryListener
 from requests_connection_manager.testing import (
+    FaultServer,
     blackhole,
     dead_origin,
     dies_while_idle,
@@ -208,6 +209,33 @@ class TestSpans:
         assert attempts[1].attributes["http.request.resend_count"] == 1
         assert {parent_of(one) for one in attempts} == {id_of(call)}
         assert sent(server) == [traceparent(one) for one in attempts]
+
+    def test_of_redirects_elsewhere_which_get_no_baggage(self, driver, traced, server):
+        with FaultServer() as other:
+            server.route("/old", redirect("/there"))
+            server.route("/there", redirect(other.url("/new")))
+            other.route("/new", redirect(server.url("/back")))
+            server.route("/back", OK)
+            manager = traced()
+
+            def with_baggage():
+                return otel_context.attach(baggage.set_baggage("user", "me"))
+
+            async def call():
+                token = with_baggage()
+                await manager.manager.get(server.url("/old"))
+                otel_context.detach(token)
+
+            if driver.is_sync:
+                token = with_baggage()
+                manager.get(server.url("/old"))
+                otel_context.detach(token)
+            else:
+                driver.portal.call(call)
+        received = [(one.path, one.headers.get("baggage")) for one in server.requests]
+        assert received == [("/old", "user=me"), ("/there", "user=me"), ("/back", "user=me")]
+        assert [one.headers.get("baggage") for one in other.requests] == [None]
+        assert None not in sent(server) + sent(other)
 
     def test_of_refusals_and_waits(self, traced, telemetry, server, clock):
         server.route("/", reply(500), OK)

@@ -688,3 +688,14 @@ def test_a_connector_shows_no_secret():
     connector = Vendor(base_url="https://user:hunter2@a.test/v1", bearer_token="hunter2")
     assert "hunter2" not in repr(connector)
     assert repr(Vendor()) == "<Vendor https://api.example.com/v1 max_retries=3>"
+
+
+def test_another_servers_redirect_back_home_brings_no_credentials():
+    with FaultServer() as home, FaultServer() as other:
+        home.route("/", echo())
+        other.route("/", reply(302, headers={"Location": home.url("/")}))
+        with APIConnector(base_url=home.origin, api_key="s3cret") as connector:
+            at_home = connector.get("/").json()["headers"]
+            back = connector.get(other.url("/")).json()["headers"]
+    assert "s3cret" in at_home.values()
+    assert "s3cret" not in back.values()

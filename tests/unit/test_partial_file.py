@@ -298,6 +298,17 @@ def test_a_kept_part_of_somebody_else_is_left_alone(path, monkeypatch):
     assert listed(path.parent) == [there, "file"]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no such owners")
+def test_a_part_that_somebody_else_has_put_there_is_dropped(path, monkeypatch):
+    kept(path)
+    somebody_else = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: somebody_else)
+    part, found = begun(path, b"new", KEY)
+    part.commit()
+    assert found is None
+    assert (path.read_bytes(), listed(path.parent)) == (b"new", ["file"])
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no such permissions")
 def test_a_kept_part_gets_the_permissions_that_the_file_has_meanwhile(path):
     kept(path)

@@ -542,6 +542,9 @@ def test_two_bodies_at_once(client, given, names):
         ({"data": {"a": 1}}, "multipart/form-data", "contradicts data="),
         ({"files": {"f": b""}}, "application/json", "contradicts files="),
         ({"files": {"f": b""}}, "multipart/form-data", "needs a boundary"),
+        ({"files": {"f": b""}}, "multipart/form-data; boundary=", "needs a boundary"),
+        ({"files": {"f": b""}}, 'multipart/form-data; boundary=""', "needs a boundary"),
+        ({"files": {"f": b""}}, "multipart/form-data; xboundary=abc", "needs a boundary"),
     ],
 )
 def test_a_content_type_that_contradicts_the_body(client, server, given, header, text):
@@ -554,6 +557,12 @@ def test_a_content_type_that_contradicts_the_body(client, server, given, header,
 def test_a_content_length_that_contradicts_the_body(length):
     with pytest.raises(ValueError, match="Content-Length"):
         encoded(content=b"abc", headers=[("Content-Length", length.encode())])
+
+
+def test_a_body_has_one_framing():
+    headers = {"Content-Length": "3", "Transfer-Encoding": "chunked"}
+    with pytest.raises(ValueError, match="exclude each other"):
+        encoded(content=[b"abc"], headers=headers)
 
 
 @pytest.mark.parametrize(

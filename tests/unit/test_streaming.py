@@ -51,7 +51,9 @@ def test_events_of_a_double_of_httpx() -> None:
 PACKED = {"Content-Encoding": "gzip"}
 
 
-@pytest.mark.parametrize(("headers", "body"), [({}, b"whole"), (PACKED, gzip.compress(b"whole"))])
+@pytest.mark.parametrize(
+    ("headers", "body"), [({}, b"whole"), (PACKED, gzip.compress(b"whole"))], ids=["plain", "gzip"]
+)
 def test_downloads_of_doubles(headers: Dict[str, str], body: bytes, tmp_path: Path) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers=headers, content=body)
