@@ -71,6 +71,11 @@ class Wire:
                 return False
             return True
 
+    def end(self) -> None:
+        """End the attempt: now, or as soon as the socket that is being made is there."""
+        if not self.abort():
+            watchdog.watch(self, 0.0)
+
 
 current_wire: contextvars.ContextVar[Optional[Wire]] = contextvars.ContextVar(
     "requests_connection_manager_wire", default=None

@@ -75,9 +75,10 @@ class Crew:
 
     def enter(self, wire: Any) -> None:
         """Register a wire that is about to block."""
-        self.check()
         with self._lock:
             self._wires.add(wire)
+        # After it, or a dismissal in between would find no wire to end.
+        self.check()
 
     def leave(self, wire: Any) -> None:
         """Take a wire off again."""
@@ -100,7 +101,7 @@ class Crew:
         with self._lock:
             wires = list(self._wires)
         for wire in wires:
-            wire.abort()
+            wire.end()
 
 
 class Dismissed(BaseException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from requests_connection_manager import (
     MaxRetriesExceeded,
     RateLimitExceeded,
 )
+from requests_connection_manager._wire import Wire
 from requests_connection_manager.batch import Crew, Dismissed
 from requests_connection_manager.testing import (
     FaultServer,
@@ -196,6 +198,34 @@ def test_a_crew_that_is_dismissed_wakes_sleepers_and_starts_nothing() -> None:
     assert len(woken) == 1
     with pytest.raises(Dismissed):
         crew.check()
+
+
+def test_a_connection_that_is_being_made_is_ended_once_it_is_there() -> None:
+    """Between two sockets: the pool was asked already, and nothing is connected yet."""
+    crew, wire = Crew(), Wire()
+    crew.enter(wire)
+    crew.dismiss()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        wire.sock = ours
+        theirs.settimeout(30)
+        assert theirs.recv(1) == b""
+
+
+def test_who_enters_while_the_batch_is_stopped_is_turned_away() -> None:
+    crew = Crew()
+
+    class Contended:
+        """A lock for which one waits while the batch is stopped."""
+
+        def __enter__(self) -> None:
+            crew.stopping.set()
+
+        def __exit__(self, *error: object) -> None: ...
+
+    crew._lock = Contended()  # type: ignore[assignment]  # all that is asked of a lock here
+    with pytest.raises(Dismissed):
+        crew.enter(Wire())
 
 
 # -- Ctrl-C, in a process of its own
