@@ -107,7 +107,11 @@ class HttpxHop(Hop[hx.Response]):
     ) -> ConnectionManagerError:
         if response is not None:
             known = status_details(
-                self._core, response.status_code, response.headers, _text(response)
+                self._core,
+                response.status_code,
+                response.headers,
+                _text(response),
+                getattr(response, "_request", None) or self.request,
             )
             message = status_message(message, known)
             details = {**known, **details}
@@ -195,7 +199,7 @@ async def unsuccessful(
     if not core.raises_for(call, url, status):
         return None
     await read(response)
-    details = status_details(core, status, response.headers, _text(response))
+    details = status_details(core, status, response.headers, _text(response), request)
     where = f"{core.shown_method(request.method)} {core.shown(url)}"
     message = status_message(f"{where}: status {status}", details)
     kind = _httpx_errors.FLAVOURS.pick(status_error_class(status), None)

@@ -231,7 +231,11 @@ class RequestsHop(Hop[requests.Response]):
         cls = _requests_errors.FLAVOURS.pick(kind, outcome)
         if response is not None:
             known = status_details(
-                self._core, response.status_code, response.headers, _text(response)
+                self._core,
+                response.status_code,
+                response.headers,
+                _text(response),
+                getattr(response, "request", None) or self.request,
             )
             message = status_message(message, known)
             details = {**known, **details}
@@ -353,7 +357,7 @@ def unsuccessful(
     except (requests.RequestException, RuntimeError, OSError):
         response.close()
     cls = _requests_errors.FLAVOURS.pick(status_error_class(status), None)
-    details = status_details(core, status, response.headers, _text(response))
+    details = status_details(core, status, response.headers, _text(response), request)
     where = f"{core.shown_method(request.method or '')} {core.shown(url)}"
     message = status_message(f"{where}: status {status}", details)
     return cls(message, request=request, response=response, **details)

@@ -5,14 +5,16 @@ Knows calls and events, no HTTP library.
 
 from __future__ import annotations
 
+import base64
+import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional
 
 from .events import CallFailed
 from .exceptions import public_name
 from .origins import origin_of
 from .outcome import retry_hint
-from .redaction import redact_text, redact_url
+from .redaction import is_sensitive_field, redact_text, redact_url, redact_values
 from .registry import origin_text
 
 if TYPE_CHECKING:
@@ -21,20 +23,50 @@ if TYPE_CHECKING:
 
 
 def status_details(
-    core: Core, status: int, headers: Mapping[str, str], body: Optional[str]
+    core: Core, status: int, headers: Mapping[str, str], body: Optional[str], request: Any = None
 ) -> Dict[str, Any]:
     """Return what an error keeps of the response that it is about.
 
     :param headers: looked up without regard to case.
     :param body: the body as text; ``None``: it was not read.
+    :param request: as it was sent; what the server echoes of its secrets is not shown.
     """
     from .error_detail import response_details  # only now: it loads what reads bodies
 
     return {
         "status_code": status,
         "retry_after": retry_hint(headers, core.clock.time, status == 429),
-        **response_details(headers, body, core.redact),
+        **response_details(headers, body, _redactor(core, request)),
     }
+
+
+def _redactor(core: Core, request: Any) -> Callable[[str], str]:
+    secrets = list(_secrets_in(getattr(request, "headers", None)))
+    return lambda text: redact_values(core.redact(text), secrets)
+
+
+def _secrets_in(headers: Any) -> Iterator[str]:
+    """Yield the values of headers that are secrets, whoever gave them."""
+    # Doubles of requests have anything.
+    for name, value in headers.items() if isinstance(headers, Mapping) else ():
+        if not isinstance(value, str) or not is_sensitive_field(name):
+            continue
+        parts = re.split(r"[;,=\s]+", value)
+        yield from (part for part in (value, *parts) if len(part) >= _LEAST_SECRET)
+        yield from _password(value)
+
+
+# Shorter ones are words of other texts as well: the schemes of Authorization, names of cookies.
+_LEAST_SECRET = 8
+
+
+def _password(value: str) -> Iterator[str]:
+    scheme, _, encoded = value.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            yield base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")[2]
+        except ValueError:
+            pass  # a server would not understand it either
 
 
 def status_message(beginning: str, details: Mapping[str, Any]) -> str:

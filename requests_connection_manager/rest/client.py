@@ -141,7 +141,7 @@ class Client(RestCalls, PipelineClient):
             ``httpx.Client.request``, the settings of a call such as ``max_retries=0``,
             ``total_timeout=5`` or ``ok_statuses={404}``, ``api_key``, ``bearer_token``,
             ``basic_auth``, ``api_version`` and ``upload_progress``. ``auth=None`` sends no
-            credentials at all.
+            credentials; cookies and default parameters stay.
         :returns: an ``httpx.Response`` whose ``attempts`` has the history; with ``model`` an
             instance of that, with ``response_key`` alone the parsed value.
         :raises HTTPError: the server answered 4xx or 5xx; with ``status_code``, ``headers``,

@@ -55,10 +55,9 @@ def with_defaults(options: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def quiet(given: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return options; with no errors for statuses, there is none after the last retry either."""
-    if given.get("raise_for_status") is False:
-        return {"raise_on_status": False, **given}
-    return dict(given)
+    """Return options; errors for statuses, or none, are meant for the last retry as well."""
+    raises = given.get("raise_for_status")
+    return {"raise_on_status": raises, **given} if isinstance(raises, bool) else dict(given)
 
 
 def check_plain(given: Mapping[str, Any]) -> None:

@@ -16,11 +16,12 @@ import httpx
 import pytest
 from rest_drivers import Servers
 
-from requests_connection_manager import HTTPError, ValidationError
+from requests_connection_manager import HTTPError, MaxRetriesExceeded, ValidationError
 from requests_connection_manager._sync_network import TimedBackend, current_deadline
 from requests_connection_manager._wire import Wire, current_wire
 from requests_connection_manager.httpx_client import PipelineClient
 from requests_connection_manager.rest import Client
+from requests_connection_manager.testing import VirtualClock
 
 BASE = "https://api.test/v1"
 SECRET = "zq7-plain-value"
@@ -323,3 +324,16 @@ def test_no_thread_of_a_forked_child_uses_a_connection_of_the_parent():
         [sys.executable, "-c", textwrap.dedent(FORK)], capture_output=True, text=True, timeout=60
     )
     assert ran.stdout.strip() == "as it should be", ran.stderr
+
+
+@pytest.mark.parametrize("of_client", [True, False])
+@pytest.mark.parametrize("of_call", [True, False])
+def test_a_calls_own_wish_for_errors_goes_for_the_last_retry_too(rest, of_client, of_call):
+    servers = Servers(httpx.Response(503), httpx.Response(503))
+    options = {"max_retries": 1, "clock": VirtualClock(), "raise_for_status": of_client}
+    client = rest.client(BASE, transport=servers.transport, **options)
+    if of_call:
+        with pytest.raises(MaxRetriesExceeded):
+            client.get("/busy", raise_for_status=True)
+    else:
+        assert client.get("/busy", raise_for_status=False).status_code == 503

@@ -230,3 +230,25 @@ def test_a_wrong_change_is_named_and_nothing_is_changed(driver, given, kind, tex
         manager.update_settings(backoff_factor=9, **given)
     settings = manager.explain("GET", "https://a.test/")["settings"]
     assert (settings["max_retries"], settings["backoff_factor"]) == (1, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("given", "secret"),
+    [
+        ({"headers": {"Authorization": "Bearer call-s3cret"}}, "call-s3cret"),
+        ({"headers": {"X-Api-Key": "call-s3cret"}}, "call-s3cret"),
+        ({"headers": {"Cookie": "a=1; session=call-s3cret"}}, "call-s3cret"),
+        ({"auth": ("me", "pass-w0rd")}, "pass-w0rd"),
+    ],
+    ids=["bearer", "key", "cookie", "basic"],
+)
+@pytest.mark.parametrize("retries", [0, 1])
+def test_what_a_server_echoes_of_a_calls_own_secrets_is_not_shown(
+    driver, server, clock, given, secret, retries
+):
+    server.route("/", reply(503, json={"detail": f"no use for {secret} at 1"}))
+    manager = driver.manager(clock=clock, raise_for_status=True, max_retries=retries)
+    with pytest.raises(HTTPError) as caught:
+        manager.get(server.url(), **given)
+    assert caught.value.detail == "no use for [REDACTED] at 1"
+    assert secret not in str(caught.value)
