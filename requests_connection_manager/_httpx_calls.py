@@ -25,6 +25,19 @@ from typing import (
 )
 
 from . import defaults
+from ._httpx_arguments import (
+    LIBRARY_NAMES,
+    REQUEST_NAMES,
+    SEND_NAMES,
+    TIMEOUT_SETTINGS,
+    TLS_DEFAULTS,
+    check_timeout,
+    edit,
+    limits_of,
+    names_given,
+    take_auth,
+    timeout_of,
+)
 from ._httpx_hop import CALL, HttpxHop, refine_timeout, unsuccessful
 from .call import Call
 from .call_events import call_report
@@ -41,20 +54,6 @@ from .transport import USE_CLIENT_DEFAULT, UseClientDefault, copy_request, hx
 
 C = TypeVar("C", bound="HttpxCalls")
 
-_BUILD_NAMES = (
-    "content",
-    "data",
-    "files",
-    "json",
-    "params",
-    "headers",
-    "cookies",
-    "timeout",
-    "extensions",
-)
-_SEND_NAMES = ("auth", "follow_redirects", "stream")
-_REQUEST_NAMES = (*_BUILD_NAMES, "auth", "follow_redirects")
-
 # httpx sets or strips these itself when it follows a redirect.
 _HTTPX_OWN = frozenset({"authorization", "cookie", "host"})
 
@@ -63,36 +62,13 @@ _current_call: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
     "requests_connection_manager_async_call", default=None
 )
 
-_LIBRARY_NAMES = (
-    "auth",
-    "params",
-    "headers",
-    "cookies",
-    "http1",
-    "http2",
-    "proxy",
-    "mounts",
-    "follow_redirects",
-    "limits",
-    "max_redirects",
-    "event_hooks",
-    "base_url",
-    "transport",
-    "trust_env",
-    "default_encoding",
-)
-
-_TLS_DEFAULTS = (("verify", True), ("cert", None), ("ssl_context", None))
-
-_TIMEOUT_SETTINGS = frozenset({"timeout", "connect_timeout", "read_timeout"})
-
 
 class HttpxCalls(Management, RenewableTransports):
     """The calls of an httpx client, with everything that a manager adds."""
 
     _core: Core
     _hop: Type[HttpxHop]
-    _request_names: Tuple[str, ...] = _REQUEST_NAMES
+    _request_names: Tuple[str, ...] = REQUEST_NAMES
 
     def _construct(self, given: Dict[str, Any], plugins: PluginManager) -> None:
         """Do what the constructors have in common.
@@ -103,7 +79,7 @@ class HttpxCalls(Management, RenewableTransports):
             given.get("pool_connections", defaults.DEFAULT_POOL_CONNECTIONS),
             given.get("pool_maxsize", defaults.DEFAULT_POOL_MAXSIZE),
         )
-        tls: Any = [given.get(name, default) for name, default in _TLS_DEFAULTS]
+        tls: Any = [given.get(name, default) for name, default in TLS_DEFAULTS]
         check_tls(*tls)
         self._core = build_core(
             given,
@@ -114,12 +90,12 @@ class HttpxCalls(Management, RenewableTransports):
         )
         verify, cert, ssl_context = tls
         self._remember_tls(verify, cert, ssl_context)
-        library = {name: given[name] for name in _LIBRARY_NAMES if name in given}
+        library = {name: given[name] for name in LIBRARY_NAMES if name in given}
         if library.get("limits") is None:
-            library["limits"] = _limits(*pools)
+            library["limits"] = limits_of(*pools)
         super().__init__(
             verify=self._tls_context(given.get("trust_env", True)),  # type: ignore[call-arg]  # both clients take it
-            timeout=_timeout_of(self._core),
+            timeout=timeout_of(self._core),
             **library,
         )
 
@@ -167,7 +143,7 @@ class HttpxCalls(Management, RenewableTransports):
         super()._change_settings(given)
         finer = [given[name] for name in ("connect_timeout", "read_timeout") if name in given]
         if "timeout" in given or None in finer:
-            self.timeout = _timeout_of(self._core)
+            self.timeout = timeout_of(self._core)
             return
         timeout = self.timeout.as_dict()
         refine_timeout(timeout, given.get("connect_timeout"), given.get("read_timeout"))
@@ -190,8 +166,8 @@ class HttpxCalls(Management, RenewableTransports):
     def _sibling(self: C, changes: Mapping[str, Any]) -> C:
         sibling = type(self).__new__(type(self))
         sibling.__dict__.update(self.__dict__, _core=self._core.derived(changes))
-        if not _TIMEOUT_SETTINGS.isdisjoint(changes):
-            sibling._timeout = _timeout_of(sibling._core)
+        if not TIMEOUT_SETTINGS.isdisjoint(changes):
+            sibling._timeout = timeout_of(sibling._core)
         return sibling
 
     # -- one call
@@ -215,7 +191,7 @@ class HttpxCalls(Management, RenewableTransports):
             # A URL object keeps what its text would lose; a hook that edits it gives text.
             target = url if context.url == text else context.url
             anonymous = kwargs.get("auth", USE_CLIENT_DEFAULT) is None
-            auth = _auth_of_call(kwargs)
+            auth = take_auth(kwargs)
             follow = kwargs.pop("follow_redirects", USE_CLIENT_DEFAULT)
             given = kwargs.get("timeout", USE_CLIENT_DEFAULT)
             check_timeout(given)
@@ -245,7 +221,7 @@ class HttpxCalls(Management, RenewableTransports):
 
     def _explicit_names(self, options: Mapping[str, Any], auth: Any) -> FrozenSet[str]:
         """Return what of its credentials a request brings itself; see ``Call.explicit``."""
-        return _explicit_names(options.get("headers"), auth)
+        return names_given(options.get("headers"), auth)
 
     def _leave_out_credentials(self, call: Call, request: hx.Request, headers: Any) -> None:
         """Follow ``auth=None``: httpx's own meaning is that no auth object is used."""
@@ -290,7 +266,7 @@ class HttpxCalls(Management, RenewableTransports):
     ) -> hx.Response:
         kwargs = self._send_options(dict(context.kwargs))
         headers = kwargs.pop("headers", {})
-        overrides = take_overrides(kwargs, _SEND_NAMES, "send")
+        overrides = take_overrides(kwargs, SEND_NAMES, "send")
         before: Optional[Call] = request.extensions.get(CALL)
         # The caller's own object may be sent again, or by another task at the same time.
         request = copy_request(request)
@@ -300,14 +276,14 @@ class HttpxCalls(Management, RenewableTransports):
             headers = without_added_secrets(request.headers, headers, configuration)
         origin = self._core.origin(str(request.url))
         untouched = request.headers.copy()
-        _edit(request, context, headers)
+        edit(request, context, headers)
         if self._core.origin(str(request.url)) != origin:
             self._leave_home(request, untouched)
         call = self._core.begin(str(request.url), overrides, began)
         if before is not None:
             call.first_origin = before.first_origin
         auth = kwargs.get("auth", USE_CLIENT_DEFAULT)
-        call.explicit = _explicit_names(request.headers, auth)
+        call.explicit = names_given(request.headers, auth)
         call.timeout_given = request.extensions.get("timeout") != self.timeout.as_dict()
         if "timeout" not in request.extensions:
             call.timeout_given = False
@@ -456,65 +432,4 @@ _COOKIES = (
     "cookie persistence is ambiguous. Set cookies directly on the client instance instead."
 )
 
-
-def _limits(pool_connections: int, pool_maxsize: int) -> hx.Limits:
-    kept = pool_connections * pool_maxsize
-    return hx.Limits(max_connections=max(100, kept), max_keepalive_connections=kept)
-
-
-def _timeout_of(core: Core) -> hx.Timeout:
-    """Return the settings' timeouts as httpx has them."""
-    settings = core.configuration.settings
-    base = hx.Timeout(settings.timeout).as_dict()
-    refine_timeout(base, settings.connect_timeout, settings.read_timeout)
-    return hx.Timeout(**base)
-
-
-def check_timeout(timeout: Any) -> None:
-    """Refuse a timeout that is none; httpx would find out once the request is under way."""
-    if isinstance(timeout, UseClientDefault):
-        return
-    parts = timeout if isinstance(timeout, tuple) else (timeout,)
-    if isinstance(timeout, hx.Timeout):
-        parts = tuple(timeout.as_dict().values())
-    for part in parts:
-        if part is None:
-            continue
-        if not hasattr(part, "__float__"):
-            raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
-        if not part >= 0:
-            raise ValueError(f"timeout must be a number of seconds of at least 0, not {timeout!r}")
-
-
-def _auth_of_call(kwargs: Dict[str, Any]) -> Any:
-    """Take the auth of a call; its own ``Authorization`` header outranks the client's auth."""
-    auth = kwargs.pop("auth", USE_CLIENT_DEFAULT)
-    if isinstance(auth, UseClientDefault) and "authorization" in hx.Headers(kwargs.get("headers")):
-        return None
-    return auth
-
-
-def _explicit_names(headers: Any, auth: Any) -> FrozenSet[str]:
-    names = {name.lower() for name in hx.Headers(headers)} if headers else set()
-    if not isinstance(auth, UseClientDefault):
-        names.add("authorization")
-    return frozenset(names)
-
-
-def _edit(request: hx.Request, context: RequestContext, headers: Mapping[str, str]) -> None:
-    """Put what the hooks changed on the request."""
-    if context.url != str(request.url):
-        request.url = hx.URL(context.url)
-        host = request.headers.get("host")
-        if host is not None and hx.Headers(headers).get("host") == host:
-            own = {name: value for name, value in headers.items() if name.lower() != "host"}
-            headers = {"host": request.url.netloc.decode("ascii"), **own}
-    request.method = context.method
-    for name in set(request.headers) - set(hx.Headers(headers)):
-        del request.headers[name]
-    for name, value in dict(headers).items():
-        if request.headers.get(name) != value:
-            request.headers[name] = value
-
-
-__all__ = ["HttpxCalls", "check_timeout"]
+__all__ = ["HttpxCalls"]

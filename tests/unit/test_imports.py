@@ -56,6 +56,7 @@ LAYERS: Tuple[Tuple[str, ...], ...] = (
     ("_httpx_hop",),
     ("_sync", "_async", "_sync_httpx", "renewal"),
     ("adapter", "batch", "management"),
+    ("_httpx_arguments",),
     ("_httpx_calls",),
     (
         "streaming",
