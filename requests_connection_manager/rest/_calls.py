@@ -20,7 +20,7 @@ from ..policies.auth import AUTH_FIELDS, AUTHORIZATION, basic_header
 from ..redaction import redact_url
 from ..redirects import sensitive_names
 from ..settings import MANAGER, SIBLING_SETTINGS, UNSET, check_settings
-from ..transport import USE_CLIENT_DEFAULT, hx
+from ..transport import USE_CLIENT_DEFAULT, UseClientDefault, hx
 from .answers import value_of
 from .bodies import Body, encode_body
 from .given import (
@@ -153,6 +153,9 @@ class RestCalls(HttpxCalls):
             sibling._move(origin_of(base_url))
         if not {"headers", "user_agent", "auth", *AUTHORIZATION}.isdisjoint(given):
             own["_headers"] = FrozenHeaders(changed_headers(sibling._headers, given))
+        if not {"auth", *AUTH_FIELDS}.isdisjoint(given):
+            # Somebody else calls, whom a cookie of the first one's session would pass off as them.
+            own["_cookies"] = HomeCookies(sibling._home)
         if "params" in given:
             own["_params"] = sibling._params.merge(params_from(given["params"]))
         if "auth" in given or sets_authorization(given):
@@ -317,8 +320,7 @@ class RestCalls(HttpxCalls):
             return given
         checked = check_settings(credentials, MANAGER, "request")
         headers, params = hx.Headers(given.get("headers")), {}
-        if "bearer_token" in checked and "basic_auth" in checked:
-            raise ValueError("bearer_token and basic_auth both set the Authorization header")
+        _refuse_two(checked, headers, given.get("auth"))
         if "bearer_token" in checked:
             headers["Authorization"] = f"Bearer {checked['bearer_token']}"
         if "basic_auth" in checked:
@@ -375,6 +377,21 @@ class RestCalls(HttpxCalls):
 
 def _checked(base_url: Any) -> str:
     return check_base_url(str(base_url) if isinstance(base_url, hx.URL) else base_url)
+
+
+def _refuse_two(credentials: Mapping[str, Any], headers: hx.Headers, auth: Any) -> None:
+    """Refuse two sources for the Authorization header of one call."""
+    sources = [name for name in AUTHORIZATION if name in credentials]
+    if "authorization" in headers:
+        sources.append("headers")
+    if auth is not None and not isinstance(auth, UseClientDefault):
+        sources.append("auth")
+    # What is only httpx's own, it settles itself.
+    if len(sources) > 1 and sources[0] in credentials:
+        raise ValueError(
+            f"{sources[0]} and {sources[1]} both set the Authorization header of this call; "
+            "give one of them"
+        )
 
 
 def _only(given: Mapping[str, Any], names: Any) -> Dict[str, Any]:

@@ -73,8 +73,8 @@ class Client(RestCalls, PipelineClient):
     ) -> C:
         """Return a sibling that differs in some options and shares everything that is alive.
 
-        The two share connections, cookies, hooks, listeners, breakers and limiters. Closing either
-        closes the connections.
+        The two share connections, cookies, hooks, listeners, breakers and limiters; a sibling with
+        credentials of its own begins without cookies. Closing either closes the connections.
 
         :param options: those of
             :class:`~requests_connection_manager.rest.options.SiblingOptions`; ``headers`` and

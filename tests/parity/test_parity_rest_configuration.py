@@ -545,6 +545,23 @@ def test_siblings_share_cookies(rest, server):
     assert client.get("/y").json()["headers"]["cookie"] == "id=7"
 
 
+@pytest.mark.parametrize(
+    "own",
+    [{"bearer_token": "b"}, {"auth": ("b", "b")}, {"api_key": "b"}, {"basic_auth": ("b", "b")}],
+    ids=lambda own: next(iter(own)),
+)
+def test_a_sibling_for_somebody_else_begins_without_cookies(rest, server, own):
+    server.route("/v1/login", reply(200, headers={"Set-Cookie": "session=of-a; Path=/"}))
+    server.route("/v1/me", reply(200))
+    first = rest.client(server.url("/v1"), bearer_token="a", cookies={"given": "a"})
+    first.get("/login")
+    second = first.with_options(**own)
+    second.get("/me")
+    assert "Cookie" not in server.requests[-1].headers
+    first.get("/me")
+    assert "session=of-a" in server.requests[-1].headers["Cookie"]
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_closing_one_closes_all(rest, server, which):
     server.route("/x", reply(200))

@@ -337,3 +337,22 @@ def test_a_calls_own_wish_for_errors_goes_for_the_last_retry_too(rest, of_client
             client.get("/busy", raise_for_status=True)
     else:
         assert client.get("/busy", raise_for_status=False).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"bearer_token": "t", "basic_auth": ("u", "p")}, "bearer_token and basic_auth"),
+        ({"bearer_token": "t", "headers": {"authorization": "x"}}, "bearer_token and headers"),
+        ({"basic_auth": ("u", "p"), "auth": ("u", "p")}, "basic_auth and auth"),
+    ],
+    ids=["two of ours", "a header", "an auth object"],
+)
+def test_a_call_says_once_who_is_calling(rest, given, named):
+    servers = Servers(httpx.Response(200))
+    client = rest.client(BASE, transport=servers.transport)
+    with pytest.raises(ValueError, match=f"{named} both set the Authorization header"):
+        client.get("/", **given)
+    assert servers.urls == []
+    client.get("/", auth=None, bearer_token="t")
+    assert servers.last.headers["Authorization"] == "Bearer t"
