@@ -38,3 +38,8 @@ def server():
 @pytest.fixture
 def clock():
     return VirtualClock()
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Name long bytes by their parameter: compressed ones differ from one process to the next."""
+    return argname if isinstance(val, bytes) and len(val) > 20 else None
