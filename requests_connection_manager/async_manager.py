@@ -37,7 +37,7 @@ from .policies.retry_budget import RetryBudget
 from .renewal import RenewableAsyncClient
 from .settings import UNSET
 from .streaming.faces import AsyncStreaming
-from .transport import USE_CLIENT_DEFAULT, hx, is_replaced
+from .transport import LIBRARY_ASYNC_CLIENT, USE_CLIENT_DEFAULT, hx, is_replaced
 from .types import AsyncBatchResults, Clock, RequestData
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         :raises DeadlineExceeded: ``total_timeout`` is over.
         :raises httpx.HTTPError: httpx's own errors; all of the above are too.
         """
-        if is_replaced(hx.AsyncClient, "request"):
+        if is_replaced(LIBRARY_ASYNC_CLIENT, "request"):
             return await super().request(method, url, **kwargs)
         return await self._call(method, url, False, kwargs)
 
@@ -217,7 +217,7 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         return response
 
     async def _verb(self, name: str, url: Union[hx.URL, str], kwargs: Mapping[str, Any]) -> Any:
-        if is_replaced(hx.AsyncClient, name):
+        if is_replaced(LIBRARY_ASYNC_CLIENT, name):
             return await getattr(super(), name)(url, **kwargs)
         return await self.request(name.upper(), url, **kwargs)
 

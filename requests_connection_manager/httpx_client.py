@@ -17,7 +17,7 @@ from .call import Call
 from .plugins import ErrorContext, PluginManager, RequestContext, ResponseContext
 from .renewal import RenewableClient
 from .streaming.faces import Streaming
-from .transport import USE_CLIENT_DEFAULT, hx, is_replaced
+from .transport import LIBRARY_CLIENT, USE_CLIENT_DEFAULT, hx, is_replaced
 from .types import RequestData
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class PipelineClient(Streaming, HttpxCalls, RenewableClient):
         :raises DeadlineExceeded: ``total_timeout`` is over.
         :raises httpx.HTTPError: httpx's own errors; all of the above are too.
         """
-        if is_replaced(hx.Client, "request"):
+        if is_replaced(LIBRARY_CLIENT, "request"):
             return super().request(method, url, **kwargs)
         return run_sync(self._call(method, url, False, kwargs))
 
@@ -101,7 +101,7 @@ class PipelineClient(Streaming, HttpxCalls, RenewableClient):
         return self._verb("delete", url, kwargs)
 
     def _verb(self, name: str, url: Union[hx.URL, str], kwargs: Mapping[str, Any]) -> Any:
-        if is_replaced(hx.Client, name):
+        if is_replaced(LIBRARY_CLIENT, name):
             return getattr(super(), name)(url, **kwargs)
         return self.request(name.upper(), url, **kwargs)
 

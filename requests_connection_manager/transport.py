@@ -107,13 +107,17 @@ def bound(transport: hx.BaseTransport) -> hx.BaseTransport:
     return transport
 
 
+# By these names: a program may put a class of ours in the place of httpx's own.
+LIBRARY_CLIENT, LIBRARY_ASYNC_CLIENT = hx.Client, hx.AsyncClient
+
 _METHODS = ("get", "options", "head", "post", "put", "patch", "delete", "request")
-_GENUINE = {
-    cls: {name: getattr(cls, name) for name in _METHODS} for cls in (hx.Client, hx.AsyncClient)
+_GENUINE: Dict[type, Dict[str, Any]] = {
+    cls: {name: getattr(cls, name) for name in _METHODS}
+    for cls in (LIBRARY_CLIENT, LIBRARY_ASYNC_CLIENT)
 }
 
 
-def is_replaced(client: Any, name: str) -> bool:
+def is_replaced(client: type, name: str) -> bool:
     """Tell whether a test has put a double in the place of a method of httpx's.
 
     Ours override them, and would go to the network past ``mock.patch("httpx.Client.get")``.
@@ -196,6 +200,8 @@ def tls_context(
 
 
 __all__ = [
+    "LIBRARY_ASYNC_CLIENT",
+    "LIBRARY_CLIENT",
     "USE_CLIENT_DEFAULT",
     "AsyncConnectionTrace",
     "BaseClient",

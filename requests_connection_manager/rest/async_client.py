@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Type, TypeVar, Union, overload
 
 from ..async_manager import AsyncConnectionManager, run_in_thread
 from ..plugins import AsyncPluginManager
-from ..transport import hx, is_replaced
+from ..transport import LIBRARY_ASYNC_CLIENT, hx, is_replaced
 from ._calls import RestCalls
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class AsyncClient(RestCalls, AsyncConnectionManager):
         :raises TypeError: for an argument of the wrong type, or one that is not known.
         :raises ValueError: for an argument out of range.
         """
-        if is_replaced(hx.AsyncClient, "request"):
+        if is_replaced(LIBRARY_ASYNC_CLIENT, "request"):
             return await super().request(method, url, **options)
         return await self._fetch(method, url, options)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, Type, TypeVar, Union, overload
 from .._sync import run_sync
 from ..httpx_client import PipelineClient
 from ..plugins import PluginManager
-from ..transport import hx, is_replaced
+from ..transport import LIBRARY_CLIENT, hx, is_replaced
 from ._calls import RestCalls
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Client(RestCalls, PipelineClient):
         :raises TypeError: for an argument of the wrong type, or one that is not known.
         :raises ValueError: for an argument out of range.
         """
-        if is_replaced(hx.Client, "request"):
+        if is_replaced(LIBRARY_CLIENT, "request"):
             return super().request(method, url, **options)
         return run_sync(self._fetch(method, url, options))
 

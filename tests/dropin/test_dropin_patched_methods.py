@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from requests_connection_manager import AsyncConnectionManager
+from requests_connection_manager.httpx_client import PipelineClient
 from requests_connection_manager.rest import AsyncClient, Client
 
 VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
@@ -53,3 +54,25 @@ def test_request_itself():
         double.assert_awaited_once_with("GET", "http://a.test/")
 
     anyio.run(main)
+
+
+@pytest.mark.parametrize("name", ["Client", "AsyncClient"])
+def test_a_class_of_ours_in_the_place_of_httpx_own(name, monkeypatch):
+    """As programs do that make all of their code use it."""
+
+    class Ours({"Client": PipelineClient, "AsyncClient": AsyncConnectionManager}[name]):
+        pass
+
+    monkeypatch.setattr(httpx, name, Ours)
+    transport = httpx.MockTransport(lambda request: httpx.Response(201))
+
+    async def main():
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await client.get("http://a.test/")
+
+    if name == "Client":
+        with httpx.Client(transport=transport) as client:
+            response = client.get("http://a.test/")
+    else:
+        response = anyio.run(main)
+    assert response.status_code == 201
