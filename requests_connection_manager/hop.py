@@ -31,6 +31,7 @@ from .policies.auth import choose
 from .policies.circuit_breaker import Breaker
 from .policies.rate_limit import PauseOnlyRateLimiter, RateLimiter
 from .policies.retry_budget import RetryBudget
+from .redaction import is_sensitive_field
 from .registry import Scope
 from .settings import Settings
 from .types import Clock
@@ -116,7 +117,12 @@ class Hop(Generic[R]):
         if call.anonymous:
             manager = endpoint = None
         headers, query = choose(manager, endpoint, present, call.explicit, call.from_netrc)
-        own = tuple(pair for pair in policy.headers if pair[0].lower() not in call.explicit)
+        own = tuple(
+            pair
+            for pair in policy.headers
+            if pair[0].lower() not in call.explicit
+            and not (call.anonymous and is_sensitive_field(pair[0]))
+        )
         keys = () if key is None else ((key, call.idempotency_key()),)
         without = call.anonymous or call.answering or "authorization" in call.explicit
         auth = None if without else policy.auth

@@ -356,3 +356,14 @@ def test_a_call_says_once_who_is_calling(rest, given, named):
     assert servers.urls == []
     client.get("/", auth=None, bearer_token="t")
     assert servers.last.headers["Authorization"] == "Bearer t"
+
+
+def test_who_sends_no_credentials_sends_none_of_an_endpoint_either(rest):
+    servers = Servers(httpx.Response(200), httpx.Response(200))
+    own = {"headers": {"X-Api-Key": SECRET, "X-Plain": "1"}}
+    client = rest.client(BASE, transport=servers.transport, endpoint_configs={"api.test/v1": own})
+    client.get("/me")
+    assert servers.last.headers["X-Api-Key"] == SECRET
+    client.get("/me", auth=None)
+    assert "X-Api-Key" not in servers.last.headers
+    assert servers.last.headers["X-Plain"] == "1"
