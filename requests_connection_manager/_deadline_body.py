@@ -28,7 +28,13 @@ class _GuardedFile:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    def _checked(self, result: Any) -> Any:
+    def _checked(self, read: Any, *args: Any) -> Any:
+        try:
+            result = read(*args)
+        except OSError:
+            # A peer that goes on sending resets the socket that the deadline has shut.
+            if not self._hop.late():
+                raise
         if self._hop.late():
             # Not requests' flavour: that is an OSError, which urllib3 would take for a
             # broken connection. iter_content below translates.
@@ -36,16 +42,16 @@ class _GuardedFile:
         return result
 
     def read(self, *args: Any) -> Any:
-        return self._checked(self._file.read(*args))
+        return self._checked(self._file.read, *args)
 
     def read1(self, *args: Any) -> Any:
-        return self._checked(self._file.read1(*args))
+        return self._checked(self._file.read1, *args)
 
     def readinto(self, buffer: Any) -> Any:
-        return self._checked(self._file.readinto(buffer))
+        return self._checked(self._file.readinto, buffer)
 
     def readline(self, *args: Any) -> Any:
-        return self._checked(self._file.readline(*args))
+        return self._checked(self._file.readline, *args)
 
 
 def guard_body(response: requests.Response, hop: RequestsHop) -> None:

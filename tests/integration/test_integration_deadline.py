@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from drivers import wait_until, within
@@ -20,6 +21,7 @@ from requests_connection_manager import (
     DeadlineExceeded,
     MaxRetriesExceeded,
 )
+from requests_connection_manager._deadline_body import _GuardedFile
 from requests_connection_manager._wire import watchdog
 from requests_connection_manager.testing import (
     FaultServer,
@@ -312,3 +314,22 @@ def test_an_abandoned_stream_is_closed_by_its_deadline(driver, server):
         list(response.iter_content(1))
     response.close()
     wait_until(lambda: server.open_connections == 0)
+
+
+class _Reset:
+    """The file of a socket whose peer has reset it."""
+
+    def read(self, *args):
+        raise ConnectionResetError
+
+    read1 = readinto = readline = read
+
+
+@pytest.mark.parametrize("name", ["read", "read1", "readinto", "readline"])
+@pytest.mark.parametrize(
+    ("late", "kind"), [(True, DeadlineExceeded), (False, ConnectionResetError)]
+)
+def test_a_reset_of_the_socket_that_the_deadline_has_shut(name, late, kind):
+    hop = SimpleNamespace(late=lambda: late)
+    with pytest.raises(kind):
+        getattr(_GuardedFile(_Reset(), hop), name)(1)
