@@ -14,8 +14,6 @@ from .policies._checks import check_count
 
 T = TypeVar("T")
 
-DEFAULT_MAX_BYTES = 16 * 1024 * 1024
-
 
 class LineParser(Generic[T]):
     """A parser of lines that end in LF, after one byte order mark (UTF-8) at most.
@@ -110,4 +108,4 @@ def check_chunk(chunk: Any) -> bytes:
     raise TypeError(f"chunk must be bytes, not {type(chunk).__name__}")
 
 
-__all__ = ["DEFAULT_MAX_BYTES", "LineParser", "check_chunk"]
+__all__ = ["LineParser", "check_chunk"]

@@ -6,9 +6,9 @@ library.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Container, Dict, Mapping, Optional
 
+from ._lazy_regex import lazy_regex
 from .events import logger
 from .redaction import is_sensitive_field
 from .settings import TOKEN
@@ -23,7 +23,7 @@ _FRAMING = frozenset(
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 # RFC 9110 section 5.5, of which no library refuses anything.
-_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?\Z")
+_VALUE = lazy_regex(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?\Z")
 
 
 def sendable(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple, Type, Ty
 from .call import Call
 from .events import CallFinished, CallStarted, EventStream
 from .exceptions import public_name
-from .registry import origin_text
+from .origins import origin_text
 
 if TYPE_CHECKING:
     from .core import Core

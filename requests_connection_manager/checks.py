@@ -5,7 +5,6 @@ Knows the settings, no HTTP library.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import ssl
 from typing import Any, Mapping, Tuple
@@ -18,6 +17,8 @@ logger = logging.getLogger("requests_connection_manager")
 def refuse_unknown(unknown: Mapping[str, Any], constructor: Any) -> None:
     """Refuse keywords that a constructor does not take, naming the nearest that it does."""
     for name in unknown:
+        import inspect
+
         known = [one for one in inspect.signature(constructor).parameters if one != "self"]
         raise TypeError(unknown_setting(name, known[:-1], "manager"))
 

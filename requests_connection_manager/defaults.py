@@ -23,7 +23,10 @@ DEFAULT_BACKOFF_JITTER: Final = 0.1
 DEFAULT_RETRY_AFTER_MAX: Final = 120.0
 DEFAULT_RATE_LIMIT_MODE: Final = "raise"
 DEFAULT_HALF_OPEN_MAX_CALLS: Final = 1
+DEFAULT_HTTP_BACKEND: Final = "httpx"
 DEFAULT_MAX_SCOPES: Final = 1024
+DEFAULT_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Of a line or an event of a stream."""
 
 RETRYABLE_STATUS_CODES: Final[FrozenSet[int]] = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that are worth a retry."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, List, Optional
 
-from ._line_parser import DEFAULT_MAX_BYTES, LineParser, check_chunk
+from ._line_parser import LineParser, check_chunk
 from .content import excerpt
+from .defaults import DEFAULT_MAX_BYTES
 from .json_lines import read_json
 
 MEDIA_TYPE = "text/event-stream"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, MutableMapping, Optional, Tuple, Type
 
+from ._frozen_dataclass import dataclass, field
 from .plugins import is_coroutine_hook
 from .redaction import redact_text
 

@@ -3,13 +3,14 @@
 Holds every error class that the package raises, in the form that knows no HTTP library. What is
 actually raised is a subclass that is *also* the error of the library underneath (see
 ``_requests_errors`` and ``_httpx_errors``), so both ``except MaxRetriesExceeded`` and
-``except requests.ConnectTimeout`` work. This module imports nothing of ours.
+``except requests.ConnectTimeout`` work. Knows nothing of ours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
+
+from ._frozen_dataclass import dataclass
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,19 @@ class DeadlineExceeded(TimeoutError):
     """``total_timeout`` ran out, whatever the call was doing at that moment."""
 
 
+class JournalError(ConnectionManagerError):
+    """The journal of a batch can't be used, or the batch is not the one that it holds."""
+
+
+class RecordedFailure(ConnectionManagerError):
+    """The journal of a batch says that an item failed, and it is not to be tried again.
+
+    :ivar status_code: what the server had answered, or ``None``.
+    """
+
+    status_code: Optional[int] = None
+
+
 def status_error_class(status: int) -> Type[HTTPError]:
     """Return the class of the error for an unsuccessful status.
 
@@ -207,9 +221,11 @@ __all__ = [
     "ConnectionManagerError",
     "DeadlineExceeded",
     "HTTPError",
+    "JournalError",
     "MaxRetriesExceeded",
     "RateLimitError",
     "RateLimitExceeded",
+    "RecordedFailure",
     "RequestSummary",
     "TimeoutError",
     "TooManyRequests",

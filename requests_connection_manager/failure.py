@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Option
 
 from .events import CallFailed
 from .exceptions import public_name
-from .origins import origin_of
+from .origins import origin_of, origin_text
 from .outcome import retry_hint
 from .redaction import is_sensitive_field, redact_text, redact_url, redact_values
-from .registry import origin_text
 
 if TYPE_CHECKING:
     from .call import Call

@@ -13,7 +13,6 @@ from typing import (
     Dict,
     Generic,
     Mapping,
-    NamedTuple,
     Optional,
     Tuple,
     Type,
@@ -22,7 +21,7 @@ from typing import (
 
 from urllib3.util.retry import Retry as UrllibRetry
 
-from .attempt_headers import sendable
+from ._frozen_dataclass import dataclass
 from .call import Call
 from .events import EventStream
 from .exceptions import ConnectionManagerError
@@ -40,7 +39,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Additions(NamedTuple):
+@dataclass(frozen=True)
+class Additions:
     """Headers, a query parameter and an auth object to put on a copy of a request."""
 
     headers: Tuple[Tuple[str, str], ...]
@@ -137,6 +137,8 @@ class Hop(Generic[R]):
         """
         if not self.attempt_headers:
             return {}
+        from .attempt_headers import sendable  # few have such listeners
+
         kept = sendable(self.attempt_headers, present, self.call.carried)
         self.call.carried |= {name.lower() for name in kept}
         return kept

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any, List
 
-from ._line_parser import DEFAULT_MAX_BYTES, LineParser, check_chunk
+from ._line_parser import LineParser, check_chunk
 from .content import excerpt
+from .defaults import DEFAULT_MAX_BYTES
 from .exceptions import ValidationError
 
 _JSON_SPACE = b" \t\r"

@@ -12,14 +12,10 @@ from .checks import check_clock
 from .core import Core
 from .endpoints import Configuration, Pattern, check_endpoint, pattern_name
 from .events import Event, Listener
-from .origins import origin_of
 from .plugins import Hook, HookType, PluginManager
-from .policies.auth import AUTH_FIELDS, AUTH_TYPES, AUTHORIZATION, DECLARED
-from .policies.circuit_breaker import CircuitBreaker
+from .policies.auth import AUTH_TYPES, AUTHORIZATION, DECLARED
 from .policies.retry_budget import RetryBudget
-from .policies.ticket_queue import QueueingLimiter
-from .redaction import REDACTED, redact_sensitive_data, redact_text, redact_url
-from .registry import Parts, origin_text, scope_name
+from .redaction import redact_text
 from .settings import (
     CALL,
     ENDPOINT,
@@ -313,35 +309,9 @@ class Management:
         fill (0 to 1), the seconds for which the server's limit pauses it, attempts, retries,
         refusals and latency in seconds.
         """
-        core = self._core
-        settings = core.configuration.settings
-        worst = max(map(_badness, core.registry.breakers(core.configuration)), default=(0, 0))
-        enabled = settings.circuit_breaker_failure_threshold is not None
-        state = _STATES[worst[0]] if enabled or worst[0] else "disabled"
-        return {
-            "circuit_breaker_state": state,
-            "circuit_breaker_failure_count": worst[1],
-            "rate_limit_requests": settings.rate_limit_requests,
-            "rate_limit_period": settings.rate_limit_period,
-            "timeout": settings.timeout,
-            "registered_hooks": self.list_hooks(),
-            "endpoint_configs": _shown_endpoints(core.configuration),
-            "scopes": self._scope_stats(),
-        }
+        from .inspection import statistics
 
-    def _scope_stats(self) -> Dict[str, Dict[str, Any]]:
-        """Return the statistics by name; of scopes that share one, the worst shows."""
-        core = self._core
-        remembered = core.registry.parts()
-        live: Dict[str, Parts] = {}
-        for scope in core.registry.scopes():
-            known = live.get(scope.name)
-            if known is None or _badness(scope.breaker) >= _badness(known.breaker):
-                live[scope.name] = Parts(scope.breaker, scope.limiter, scope.budget)
-        return {
-            name: {**_live(live.get(name) or remembered.get(name)), **core.stats.scope(name)}
-            for name in {**dict.fromkeys(core.stats.names()), **live}
-        }
+        return statistics(self._core)
 
     def explain(self, method: str, url: str) -> Dict[str, Any]:
         """Tell what would apply to a request, without sending anything.
@@ -349,28 +319,9 @@ class Management:
         :returns: the matched pattern (or ``None``), the scope, the names of the credential headers
             and the effective settings; no secret.
         """
-        configuration = self._core.configuration
-        policy = configuration.resolve(url)
-        origin = origin_of(url)
-        mine = self._core.home in (None, origin)
-        names = [
-            name
-            for level in (configuration.credentials if mine else None, policy.credentials)
-            if level is not None
-            for name in [*(name for name, _ in level.headers), *(level.query or ())[:1]]
-        ]
-        return {
-            "method": method.upper(),
-            "url": redact_url(url),
-            "pattern": policy.pattern,
-            "origin": origin_text(origin),
-            "scope": scope_name(policy, origin),
-            "credentials": sorted(set(names)),
-            "retried_after_sending": policy.settings.allowed_methods is None
-            or method.upper() in policy.settings.allowed_methods
-            or policy.settings.idempotency_key_header is not None,
-            "settings": _shown(vars(policy.settings)),
-        }
+        from .inspection import explanation
+
+        return explanation(self._core, method, url)
 
 
 def _as_given(own: Mapping[str, Any]) -> Dict[str, Any]:
@@ -394,49 +345,6 @@ def _endpoint_credentials(auth_type: Any, given: Dict[str, Any]) -> Dict[str, An
     if missing:
         raise TypeError(f"auth_type {auth_type!r} needs {' and '.join(missing)}")
     return build(**given)
-
-
-_STATES = ("closed", "half-open", "open")
-
-
-def _badness(breaker: Optional[CircuitBreaker]) -> Tuple[int, int]:
-    if breaker is None:
-        return 0, 0
-    return _STATES.index(breaker.state), breaker.failure_count
-
-
-def _live(parts: Optional[Parts]) -> Dict[str, Any]:
-    if parts is None:
-        return {}
-    breaker, limiter, budget = parts
-    return {
-        "circuit_breaker_state": "disabled" if breaker is None else breaker.state,
-        "circuit_breaker_failure_count": 0 if breaker is None else breaker.failure_count,
-        "rate_limit_fill": 0.0 if limiter is None else limiter.fill(),
-        # Limiters of the user's own need not tell.
-        "rate_limit_paused_for": (
-            limiter.paused_for() if isinstance(limiter, QueueingLimiter) else 0.0
-        ),
-        "retry_budget_available": None if budget is None else budget.available,
-    }
-
-
-def _shown_endpoints(configuration: Configuration) -> Dict[str, Any]:
-    return {pattern_name(pattern): _shown(own) for pattern, own in configuration.endpoints.items()}
-
-
-# Settings whose values are credentials, whatever their names look like.
-_SECRET = frozenset({*AUTH_FIELDS, "auth"})
-
-
-def _shown(settings: Mapping[str, Any]) -> Dict[str, Any]:
-    shown = {}
-    for name, value in settings.items():
-        if name == "headers":
-            shown[name] = redact_sensitive_data(dict(value or ()))
-        else:
-            shown[name] = REDACTED if name in _SECRET and value is not None else value
-    return shown
 
 
 __all__ = ["Management", "build_core"]

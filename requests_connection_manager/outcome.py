@@ -10,11 +10,12 @@ from __future__ import annotations
 import enum
 import math
 import re
-from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Mapping, Optional
 
+from ._frozen_dataclass import dataclass
+from ._lazy_regex import lazy_regex
 from .exceptions import public_name
 
 
@@ -149,7 +150,7 @@ def _quota_reset(headers: Mapping[str, str], wall_clock: Any) -> Optional[float]
 
 
 # ASCII digits only: float() also takes "nan", "1_0" and other scripts' digits.
-_DECIMAL = re.compile(r"\s*[0-9]+(?:\.[0-9]+)?\s*\Z", re.ASCII)
+_DECIMAL = lazy_regex(r"\s*[0-9]+(?:\.[0-9]+)?\s*\Z", re.ASCII)
 
 
 def _number(text: Optional[str]) -> Optional[float]:

@@ -7,13 +7,13 @@ and :class:`Settings`, the immutable result. Knows no URL patterns and no HTTP c
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, Collection, Dict, FrozenSet, Mapping, Optional, Tuple, Union
 
 from urllib3.util.retry import Retry as UrllibRetry
 
 from . import defaults
+from ._frozen_dataclass import dataclass
+from ._lazy_regex import lazy_regex
 from .policies.retry import Retry
 from .policies.retry_budget import RetryBudget
 from .redaction import redact_text
@@ -25,7 +25,7 @@ MANAGER, ENDPOINT, CALL = "manager", "endpoint", "call"
 UNSET: Any = object()
 """What was not given, where ``None`` means something else."""
 
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+TOKEN = lazy_regex(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 """What the name of a header or a method is made of (RFC 9110 section 5.6.2)."""
 
 
@@ -315,7 +315,7 @@ class Settings:
     def merged(self, changes: Mapping[str, Any]) -> Settings:
         """Return a copy with the checked ``changes``; those that are credentials are left out."""
         known = {name: value for name, value in changes.items() if name in _FIELDS}
-        return replace(self, **known) if known else self
+        return Settings(**{**vars(self), **known}) if known else self
 
     def retry(self) -> UrllibRetry:
         """Return the urllib3 ``Retry`` that carries this policy."""
@@ -334,7 +334,7 @@ class Settings:
         )
 
 
-_FIELDS = frozenset(field.name for field in fields(Settings))
+_FIELDS = frozenset(Settings.__annotations__)
 
 
 def check_settings(given: Mapping[str, Any], level: str, where: str) -> Dict[str, Any]:

@@ -7,8 +7,9 @@ the sources for one header. Pure: putting them on a request is the drivers' affa
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from typing import Any, Container, Dict, FrozenSet, Mapping, Optional, Tuple
+
+from .._frozen_dataclass import dataclass
 
 AUTH_TYPES = ("api_key", "bearer", "oauth2", "basic")
 """The values of ``auth_type`` in ``set_endpoint_auth``."""

@@ -93,7 +93,9 @@ class _Era:
         self.opened_at = opened_at
         self.stamp = stamp
         # Known weakly: a probe that vanished without a result must not keep the circuit half-open.
-        self.probes: weakref.WeakSet[Permit] = weakref.WeakSet()
+        # There are probes in a half-open circuit only: of ten thousand breakers nearly all are
+        # closed, and the set alone is 600 bytes.
+        self.probes: Any = weakref.WeakSet() if state == HALF_OPEN else ()
 
 
 class Permit:
@@ -155,30 +157,28 @@ class CircuitBreaker:
         breaker: Optional[pybreaker.CircuitBreaker] = None,
         name: str = "",
     ) -> None:
-        import pybreaker
-
         _check(failure_threshold, recovery_timeout, half_open_max_calls)
-        if not isinstance(breaker, (pybreaker.CircuitBreaker, type(None))):
-            raise TypeError(f"breaker must be a pybreaker.CircuitBreaker, got {breaker!r}")
         self._clock = check_callable(clock, "clock")
         self._half_open_max_calls = half_open_max_calls
         # The storage of a new breaker is known to no one else, so nobody can change it unseen.
         self._own = breaker is None
-        if breaker is None:
-            breaker = pybreaker.CircuitBreaker(failure_threshold, recovery_timeout, name=name)
-        self._breaker = breaker
-        self._refusal = pybreaker.CircuitBreakerError
-        # pybreaker offers no public way to its storage, nor to its lock.
-        self._storage = self._breaker._state_storage
-        self._shared = not isinstance(self._storage, pybreaker.CircuitMemoryStorage)
-        self._changes: Deque[Tuple[str, str]] = deque(maxlen=_CHANGES_KEPT)
+        self._numbers = failure_threshold, recovery_timeout
+        self._name = name
+        # A new one is built for its first failure. Until then it has nothing to say, and importing
+        # pybreaker imports redis and tornado where they are installed: 80 ms of a first request.
+        self._made: Optional[pybreaker.CircuitBreaker] = None
+        self._shared = False
+        # Made for the first change: an empty one takes as much as the rest of a breaker.
+        self._changes: Optional[Deque[Tuple[str, str]]] = None
         # Re-entrant, for a signal handler may send a request while its thread is in here.
         self._lock = threading.RLock()
-        self._attach()
+        if breaker is None:
+            self._era = self._begin(CLOSED)
+        else:
+            self._attach(breaker)
 
     def __repr__(self) -> str:
-        name, state = self._breaker.name or "", self._era.state
-        return f"<{type(self).__name__} {name!r} {state}>"
+        return f"<{type(self).__name__} {self._name!r} {self._era.state}>"
 
     # What callers ask.
 
@@ -191,9 +191,14 @@ class CircuitBreaker:
         return self._look().state
 
     @property
+    def last_state(self) -> str:
+        """The state as this process last saw it: without the I/O that a shared storage needs."""
+        return self._era.state
+
+    @property
     def failure_count(self) -> int:
         """The failures in a row that are counted at present."""
-        return self._breaker.fail_counter
+        return 0 if self._made is None else self._made.fail_counter
 
     @property
     def shared(self) -> bool:
@@ -225,10 +230,11 @@ class CircuitBreaker:
 
     def take_changes(self) -> Tuple[Tuple[str, str], ...]:
         """Return the ``(old, new)`` changes of state since this was last asked, oldest first."""
-        if not self._changes:
+        changes = self._changes
+        if not changes:
             return ()
         with self._lock:
-            return tuple(self._changes.popleft() for _ in range(len(self._changes)))
+            return tuple(changes.popleft() for _ in range(len(changes)))
 
     def reconfigure(
         self, failure_threshold: int, recovery_timeout: float, half_open_max_calls: int
@@ -239,28 +245,54 @@ class CircuitBreaker:
         ``ValueError``.
         """
         _check(failure_threshold, recovery_timeout, half_open_max_calls)
-        self._breaker.fail_max = failure_threshold
-        self._breaker.reset_timeout = recovery_timeout
         self._half_open_max_calls = half_open_max_calls
+        with self._lock:
+            self._numbers = failure_threshold, recovery_timeout
+            made = self._made
+        if made is not None:
+            made.fail_max, made.reset_timeout = failure_threshold, recovery_timeout
 
     def close(self) -> None:
         """Close the circuit and forget the failures; attempts under way are not booked."""
-        self._breaker.close()
+        if self._made is not None:
+            self._made.close()
 
     def renew_lock(self) -> None:
         """Replace the locks: call this in a forked child, where their holder may not exist."""
         self._lock = threading.RLock()
-        self._breaker._lock = threading.RLock()
+        if self._made is not None:
+            self._made._lock = threading.RLock()
 
     # Seeing what pybreaker does.
 
-    def _attach(self) -> None:
-        with self._breaker._lock:
-            for listener in self._breaker.listeners:
+    @property
+    def _breaker(self) -> pybreaker.CircuitBreaker:
+        if self._made is None:
+            import pybreaker
+
+            with self._lock:
+                if self._made is None:
+                    made = pybreaker.CircuitBreaker(*self._numbers, name=self._name)
+                    made.add_listener(cast("Any", _Listener(self)))
+                    self._made = made
+        return self._made
+
+    def _attach(self, breaker: pybreaker.CircuitBreaker) -> None:
+        """Use a breaker of the caller's, which others may use as well."""
+        import pybreaker
+
+        if not isinstance(breaker, pybreaker.CircuitBreaker):
+            raise TypeError(f"breaker must be a pybreaker.CircuitBreaker, got {breaker!r}")
+        self._made, self._name = breaker, breaker.name or ""
+        # pybreaker offers no public way to its storage, nor to its lock.
+        self._storage = breaker._state_storage
+        self._shared = not isinstance(self._storage, pybreaker.CircuitMemoryStorage)
+        with breaker._lock:
+            for listener in breaker.listeners:
                 if isinstance(listener, _Listener) and listener.target() is None:
-                    self._breaker.remove_listener(listener)
-            self._era = self._begin(self._breaker.state.name)
-            self._breaker.add_listener(cast("Any", _Listener(self)))
+                    breaker.remove_listener(listener)
+            self._era = self._begin(breaker.state.name)
+            breaker.add_listener(cast("Any", _Listener(self)))
 
     def _begin(self, state: str) -> _Era:
         """Return a new era that starts now; a shared storage may know that it started before."""
@@ -272,6 +304,8 @@ class CircuitBreaker:
         """Follow a change of state; pybreaker calls this with its lock held, so takes none."""
         self._era = self._begin(new)
         if old != new:
+            if self._changes is None:
+                self._changes = deque(maxlen=_CHANGES_KEPT)
             self._changes.append((old, new))
 
     def _look(self) -> _Era:
@@ -349,8 +383,8 @@ class CircuitBreaker:
 
     def _book(self, permit: Permit, exc: Optional[BaseException]) -> None:
         era = self._finish(permit)
-        if era is None:
-            return
+        if era is None or (exc is None and self._made is None):
+            return  # not the first to tell, or there is no failure that a success could end
         try:
             # With its lock held, nobody can end the era between our look and the booking.
             with self._breaker._lock:
@@ -368,10 +402,12 @@ class CircuitBreaker:
         if exc is None:
             self._breaker.call(_succeed)
             return
+        from pybreaker import CircuitBreakerError
+
         traceback, context = exc.__traceback__, exc.__context__
         try:
             self._breaker.call(_fail, exc)
-        except self._refusal:
+        except CircuitBreakerError:
             pass  # pybreaker's way to say that it has just opened
         except BaseException as error:
             if error is not exc:

@@ -86,10 +86,11 @@ class FixedWindowRateLimiter(QueueingLimiter):
 
         self._requests = check_count(requests, "requests")
         self._period = check_number(period, "period")
-        self._now = -math.inf
-        # The window reads the clock that we have read, so that both see the same moment.
+        # The window reads the clock that we have read, so that both see the same moment. It must
+        # not hold us: what is forgotten by the thousand is to go without the garbage collector.
+        self._now = now = [-math.inf]
         self._window: Any = RateLimitDecorator(
-            self._requests, self._period, clock=lambda: self._now, raise_on_limit=False
+            self._requests, self._period, clock=lambda: now[0], raise_on_limit=False
         )
         self._count: Callable[[], object] = self._window(_nothing)
         super().__init__(clock)
@@ -124,7 +125,7 @@ class FixedWindowRateLimiter(QueueingLimiter):
             window.last_reset = -math.inf  # over, also if the last bits say otherwise
         elif window.num_calls >= self._requests:
             return None
-        self._now = now
+        self._now[0] = now
         self._count()
         era: float = window.last_reset
         return era

@@ -8,7 +8,6 @@ here; nothing is sent, and no HTTP client is imported.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Union
 
 from urllib3.exceptions import (
@@ -21,6 +20,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util.retry import Retry as UrllibRetry
 
+from .._frozen_dataclass import dataclass
 from ..outcome import Outcome, Phase
 
 

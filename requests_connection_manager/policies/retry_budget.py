@@ -64,6 +64,11 @@ class RetryBudget:
         """The tokens that are left."""
         return self._available
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is taken out at present."""
+        return self._available >= self._capacity
+
     def fresh(self) -> RetryBudget:
         """Return a full budget with the same numbers, for another scope."""
         return type(self)(*self._numbers())

@@ -164,6 +164,8 @@ class _Exchanger:
 class HttpxExchanger(_Exchanger):
     """Opens exchanges through a sync client: an ``httpx.Client`` with a ``core``."""
 
+    suspends = False
+
     async def open(self, method: str, url: Any, **options: Any) -> HttpxExchange:
         """Send a request, and leave the body to be read."""
         options.setdefault("follow_redirects", True)
@@ -181,6 +183,8 @@ class HttpxExchanger(_Exchanger):
 
 class AsyncHttpxExchanger(_Exchanger):
     """Opens exchanges through an async client: an ``httpx.AsyncClient`` with a ``core``."""
+
+    suspends = True
 
     async def open(self, method: str, url: Any, **options: Any) -> AsyncHttpxExchange:
         """Send a request, and leave the body to be read."""

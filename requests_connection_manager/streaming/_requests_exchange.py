@@ -84,6 +84,8 @@ class RequestsExchange:
 class RequestsExchanger:
     """Opens exchanges through a ``ConnectionManager``."""
 
+    suspends = False
+
     def __init__(self, manager: ConnectionManager) -> None:
         self.core = manager.core
         self._manager = manager

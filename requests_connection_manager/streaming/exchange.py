@@ -85,9 +85,11 @@ class Exchanger(Protocol):
     """What opens exchanges, waits and works with files, for one client.
 
     :ivar core: its settings, clock and events.
+    :ivar suspends: others run while it waits; what blocks is better done on a thread.
     """
 
     core: Core
+    suspends: bool
 
     async def open(self, method: str, url: Any, **options: Any) -> Exchange:
         """Send a request through everything that the client adds, and leave the body to be read.

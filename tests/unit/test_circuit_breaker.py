@@ -602,6 +602,41 @@ class TestUsersOwnBreaker:
         assert isinstance(answers[0], Permit)
 
 
+class TestBeforeTheFirstFailure:
+    """The breaker of pybreaker is not there yet."""
+
+    def test_what_was_set_holds_for_it(self, breaker, clock):
+        breaker.reconfigure(2, 20, 1)
+        breaker.renew_lock()
+        breaker.close()
+        succeed(breaker)
+        assert (breaker.state, breaker.failure_count, breaker.take_changes()) == ("closed", 0, ())
+        fail(breaker, 2)
+        assert (breaker.state, breaker.retry_after()) == ("open", 20)
+        assert breaker.take_changes() == (("closed", "open"),)
+
+    def test_a_permit_of_that_time_counts(self, breaker):
+        permits = [breaker.acquire() for _ in range(3)]
+        fail(breaker, 2)
+        permits[0].success()
+        assert breaker.failure_count == 0
+        permits[1].failure(Boom())
+        assert breaker.failure_count == 1
+        permits[2].release()
+
+    def test_it_is_built_once(self):
+        for _ in range(50):
+            breaker = CircuitBreaker(1000, 60)
+            start = threading.Barrier(4)
+
+            def fail_together(breaker=breaker, start=start):
+                start.wait(PATIENCE)
+                fail(breaker, 3)
+
+            run_all([threading.Thread(target=fail_together, daemon=True) for _ in range(4)])
+            assert breaker.failure_count == 12
+
+
 def test_new_locks_for_a_forked_child(breaker):
     taken, finish = threading.Event(), threading.Event()
 
