@@ -12,24 +12,29 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Mapping, Optional, Tuple
 
+from ._lazy_names import lazy_function
 from .call import Call
 from .call_events import note_call
 from .endpoints import Configuration, Policy
 from .events import EventStream
-from .origins import NOWHERE, Origin, origin_of
+from .origins import MAX_KNOWN_ORIGINS, NOWHERE, Origin, origin_of
 from .plugins import HookType, PluginManager
 from .policies.auth import with_credentials
 from .policies.deadline import Deadline
 from .redaction import redact_forms, redact_url, secret_forms
-from .registry import Registry, Scope
 from .settings import CALL, CALL_SETTINGS, check_settings, unknown_setting
 from .stats import Statistics
 from .types import Clock
 
-_MAX_ORIGINS = 4096
+if TYPE_CHECKING:
+    from .registry import Registry, Scope
+
 _SNAPSHOTS_KEPT = 8
+
+# 1 ms, which nobody has to spend who imports the package and makes no manager.
+_new_registry = lazy_function(__package__, "registry", "Registry")
 
 
 class SystemClock:
@@ -117,7 +122,7 @@ class Core:
         self.home: Optional[Origin] = None
         self.frozen = ""
         self.events = EventStream()
-        self.registry = Registry(self.clock.monotonic, max_scopes)
+        self.registry: Registry = _new_registry(self.clock.monotonic, max_scopes)
         self.stats = Statistics(max_scopes)
         self.events.add(self.stats.on_event, *self.stats.event_types)
         self._lock = threading.Lock()
@@ -244,7 +249,7 @@ class Core:
             return known
         origin = origin_of(url)
         if end > 0 and not any(mark in text for mark in "@?#\\%"):
-            if len(self._origins) >= _MAX_ORIGINS:
+            if len(self._origins) >= MAX_KNOWN_ORIGINS:
                 self._origins = {}
             self._origins[text] = origin
         return origin

@@ -8,11 +8,11 @@ HTTP client library.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, Iterator, Mapping, Optional, Tuple, Union
 
 from urllib3.util.retry import Retry as UrllibRetry
 
+from ._frozen_dataclass import dataclass, field
 from .patterns import PatternIndex, UrlPattern
 from .policies.auth import AUTH_FIELDS, Credentials, basic_header, credentials_from
 from .redaction import is_sensitive_field

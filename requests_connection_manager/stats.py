@@ -6,6 +6,7 @@ Holds :class:`Statistics`, a listener on the event stream. Knows events only.
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import Any, Callable, Dict, Tuple, Type
 
 from .events import (
@@ -56,8 +57,8 @@ class _Counts:
 class Statistics:
     """Counts attempts, failures, retries, refusals and latencies of each scope.
 
-    Thread-safe; no count is lost. Bounded: beyond ``max_scopes`` the scope that was first seen is
-    forgotten.
+    Thread-safe; no count is lost. Bounded: beyond ``max_scopes`` the scope of which nothing was
+    heard for longest is forgotten.
 
     >>> statistics = Statistics(max_scopes=10)
     >>> statistics.on_event(LimiterRefused("api.test", "GET", "https://api.test/", 3.0))
@@ -67,8 +68,9 @@ class Statistics:
 
     def __init__(self, max_scopes: int) -> None:
         self._max = max_scopes
-        self._lock = threading.Lock()
-        self._scopes: Dict[str, _Counts] = {}
+        # The longest silent first.
+        self._scopes: OrderedDict[str, _Counts] = OrderedDict()
+        self.renew_lock()
         self._count: Dict[Type[Event], Callable[[_Counts, Any], None]] = {
             AttemptFinished: _count_attempt,
             RetryScheduled: _count_retry,
@@ -84,13 +86,16 @@ class Statistics:
 
     def on_event(self, event: Event) -> None:
         """Count one event."""
+        name, count = event.scope, self._count[type(event)]
         with self._lock:
-            counts = self._scopes.get(event.scope)
+            counts = self._scopes.get(name)
             if counts is None:
                 if len(self._scopes) >= self._max:
-                    del self._scopes[next(iter(self._scopes))]
-                counts = self._scopes[event.scope] = _Counts()
-            self._count[type(event)](counts, event)
+                    self._scopes.popitem(last=False)
+                counts = self._scopes[name] = _Counts()
+            else:
+                self._scopes.move_to_end(name)
+            count(counts, event)
 
     def scope(self, name: str) -> Dict[str, Any]:
         """Return the numbers of one scope; all zero when nothing was counted."""
@@ -104,7 +109,8 @@ class Statistics:
 
     def renew_lock(self) -> None:
         """Replace the lock; called in the child after a fork."""
-        self._lock = threading.Lock()
+        # Re-entrant, for a signal handler may send a request while its thread is in here.
+        self._lock = threading.RLock()
 
 
 def _count_attempt(counts: _Counts, event: AttemptFinished) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 from typing import Any, Iterator, List
 
@@ -381,3 +383,19 @@ def test_an_adapter_that_tells_no_request_is_no_trouble_for_an_error():
         manager.get("https://a.test/x")
     assert (caught.value.status_code, caught.value.body) == (404, "gone")
     assert caught.value.request.url == "https://a.test/x"
+
+
+def test_a_file_is_read_in_large_pieces(server: FaultServer) -> None:
+    sizes: List[int] = []
+
+    class Watched(io.BytesIO):
+        def read(self, size: Any = -1) -> bytes:
+            sizes.append(size)
+            return super().read(size)
+
+    server.route("/", reply(200))
+    content = os.urandom(300_000)
+    with ConnectionManager() as manager:
+        manager.put(server.url("/"), data=Watched(content))
+    assert server.requests[-1].body == content
+    assert set(sizes) == {131_072}

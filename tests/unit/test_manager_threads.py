@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from collections import Counter
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 import requests
+from requests.adapters import BaseAdapter
 
 from requests_connection_manager import (
     AttemptFinished,
     ConnectionManager,
+    PipelineAdapter,
     RateLimitExceeded,
 )
 from requests_connection_manager.testing import FaultServer, Received, Reply, VirtualClock, reply
@@ -222,12 +226,83 @@ def test_each_thread_has_its_own_call(server: FaultServer) -> None:
         assert history == ([503, 503, 200] if number == 0 else [200])
 
 
-def test_registries_stay_bounded_under_many_origins() -> None:
-    manager = ConnectionManager(max_scopes=16)
+class Canned(BaseAdapter):
+    """Answers from memory, so that what threads meet in is ours alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = itertools.count()
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
+        next(self.sent)
+        response = requests.Response()
+        response.status_code = 200
+        response.url = request.url or ""
+        response.request = request
+        response._content = b"ok"
+        return response
+
+    def close(self) -> None:
+        pass
+
+
+def canned(**settings: Any) -> Tuple[ConnectionManager, Canned]:
+    manager, adapter = ConnectionManager(clock=VirtualClock(), **settings), Canned()
+    manager.mount("http://", PipelineAdapter(wraps=adapter))
+    return manager, adapter
+
+
+def test_every_count_is_exact_after_many_calls_by_many_threads() -> None:
+    manager, adapter = canned(rate_limit_requests=15_000)
+    calls = 500
 
     def work(number: int) -> None:
-        for turn in range(50):
-            manager.explain("GET", f"http://host-{number}-{turn}.test/")
+        for _ in range(calls):
+            with contextlib.suppress(RateLimitExceeded):
+                manager.get("http://api.test/")
+
+    assert crowd(work) == []
+    assert next(adapter.sent) == 15_000
+    stats = manager.get_stats()["scopes"]["http://api.test"]
+    assert (stats["attempts"], stats["failures"]) == (15_000, 0)
+    assert stats["refusals"] == {"breaker": 0, "limiter": THREADS * calls - 15_000}
+    assert stats["rate_limit_fill"] == 1.0
+
+
+def test_statistics_can_be_asked_for_while_threads_send() -> None:
+    manager, _ = canned(rate_limit_requests=None, max_scopes=64)
+    stop = threading.Event()
+    sums: List[int] = []
+
+    def work(number: int) -> None:
+        if number == 0:
+            while len(sums) < 30 or sums[-1] < 500:
+                scopes = manager.get_stats()["scopes"].values()
+                sums.append(sum(scope["attempts"] for scope in scopes))
+            stop.set()
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            manager.get(f"http://host-{turn % 50}.test/")
 
     assert crowd(work, 8) == []
-    assert len(manager.core.registry.scopes()) <= 16
+    assert sums == sorted(sums)
+
+
+def test_registries_stay_bounded_under_many_origins() -> None:
+    manager, adapter = canned(max_scopes=16, rate_limit_requests=None)
+
+    def work(number: int) -> None:
+        for turn in range(100):
+            manager.get(f"http://host-{number}-{turn}.test/")
+            manager.get("http://shared.test/")
+
+    assert crowd(work, 8) == []
+    assert next(adapter.sent) == 1600
+    assert len(manager.core.registry.scopes()) == 16
+    assert len(manager.core.registry._stages) <= 64
+    stats = manager.get_stats()["scopes"]
+    assert len(stats) <= 32
+    assert stats["http://shared.test"]["attempts"] == 800

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import weakref
 from typing import Any, Dict
 
+import pybreaker
 import pytest
 
 from requests_connection_manager import ConnectionManager
 from requests_connection_manager.core import Core
+from requests_connection_manager.events import LimiterRefused
 from requests_connection_manager.policies.rate_limit import (
     FixedWindowRateLimiter,
     PauseOnlyRateLimiter,
     TokenBucketRateLimiter,
 )
 from requests_connection_manager.registry import Scope
+from requests_connection_manager.stats import Statistics
 from requests_connection_manager.testing import FaultServer, VirtualClock, redirect, reply
 
 
@@ -79,6 +85,117 @@ def test_what_was_used_last_survives_a_change_of_settings_longest() -> None:
     assert scope_of(core, "http://used.test/").breaker is used.breaker
 
 
+def test_a_scope_in_use_stays_the_same_whatever_else_comes() -> None:
+    core = manager_with(max_scopes=4).core
+    used = scope_of(core, "http://used.test/")
+    for number in range(100):
+        scope_of(core, f"http://host{number}.test/")
+        assert scope_of(core, "http://used.test/") is used
+
+
+def limiter_of(core: Core, url: str) -> FixedWindowRateLimiter:
+    limiter = scope_of(core, url).limiter
+    assert isinstance(limiter, FixedWindowRateLimiter)
+    return limiter
+
+
+def test_a_running_window_outlasts_what_remembers_nothing() -> None:
+    core = manager_with(max_scopes=4, rate_limit_requests=1).core
+    assert limiter_of(core, "http://busy.test/").reserve(0.0).ticket is not None
+    for number in range(100):
+        scope_of(core, f"http://host{number}.test/")
+    assert limiter_of(core, "http://busy.test/").reserve(0.0).ticket is None
+
+
+def test_a_pause_outlasts_running_windows() -> None:
+    core = manager_with(max_scopes=4, rate_limit_requests=5).core
+    limiter_of(core, "http://paused.test/").pause(30)
+    for number in range(100):
+        limiter_of(core, f"http://host{number}.test/").reserve(0.0)
+    assert limiter_of(core, "http://paused.test/").paused_for() == pytest.approx(30)
+
+
+def test_what_a_request_in_flight_books_is_not_lost() -> None:
+    core = manager_with(max_scopes=2).core
+    breaker = scope_of(core, "http://held.test/").breaker
+    assert breaker is not None
+    permit = breaker.acquire()
+    assert not isinstance(permit, float)
+    # What is in flight holds the scope.
+    held = scope_of(core, "http://held.test/")
+    for number in range(100):
+        scope_of(core, f"http://host{number}.test/")
+    permit.failure(OSError("down"))
+    again = scope_of(core, "http://held.test/")
+    assert again is not held, "it was not forgotten, so this shows nothing"
+    assert again.breaker is not None
+    assert again.breaker.state == "open"
+
+
+def test_what_nobody_holds_is_forgotten() -> None:
+    core = manager_with(max_scopes=2).core
+    gone = weakref.ref(limiter_of(core, "http://first.test/"))
+    for number in range(100):
+        scope_of(core, f"http://host{number}.test/")
+    assert gone() is None, "kept until the next garbage collection"
+
+
+def test_forgetting_takes_as_long_among_many_as_among_few() -> None:
+    def lines(max_scopes: int) -> int:
+        core = manager_with(max_scopes=max_scopes).core
+        urls = [f"http://host{number}.test/" for number in range(6 * max_scopes + 40)]
+        for url in urls[:-40]:
+            scope_of(core, url)
+        seen = 0
+
+        def count(frame: Any, event: str, arg: Any) -> Any:
+            nonlocal seen
+            seen += "requests_connection_manager" in frame.f_code.co_filename
+            return count
+
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            for url in urls[-40:]:
+                scope_of(core, url)
+        finally:
+            sys.settrace(before)
+        return seen
+
+    few, many = lines(16), lines(256)
+    assert many < few * 1.2
+
+
+def test_a_breaker_that_is_busy_elsewhere_holds_up_its_own_scope_only() -> None:
+    shared = pybreaker.CircuitBreaker()
+    endpoints: Dict[Any, Any] = {"slow.test": {"circuit_breaker": shared}}
+    core = manager_with(endpoint_configs=endpoints).core
+    done = threading.Event()
+
+    def build() -> None:
+        scope_of(core, "http://other.test/")
+        done.set()
+
+    with shared._lock:
+        slow = threading.Thread(target=scope_of, args=(core, "http://slow.test/"), daemon=True)
+        slow.start()
+        while not _is_building(slow):
+            assert slow.is_alive(), "it did not wait for the breaker"
+        threading.Thread(target=build, daemon=True).start()
+        assert done.wait(10)
+    slow.join(10)
+    assert not slow.is_alive()
+
+
+def _is_building(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name == "_attach":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def test_a_call_on_old_settings_does_not_bring_their_numbers_back() -> None:
     with FaultServer() as server, manager_with() as manager:
         manager.add_endpoint_config("/", {"circuit_breaker_failure_threshold": 5})
@@ -111,6 +228,15 @@ def test_new_numbers_reach_a_breaker_that_a_call_on_old_settings_built() -> None
 
 
 # -- what statistics show
+
+
+def test_statistics_forget_the_scope_that_is_silent_for_longest() -> None:
+    statistics = Statistics(max_scopes=2)
+    for name in ("a", "b", "a", "c", "a"):
+        statistics.on_event(LimiterRefused(name, "GET", f"https://{name}/", 1.0))
+    refusals = {name: statistics.scope(name)["refusals"]["limiter"] for name in ("a", "b", "c")}
+    assert refusals == {"a": 3, "b": 0, "c": 1}
+    assert set(statistics.names()) == {"a", "c"}
 
 
 def test_a_setter_does_not_hide_an_open_circuit() -> None:
