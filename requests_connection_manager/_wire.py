@@ -3,7 +3,8 @@
 Holds urllib3 pools that tell the attempt which connection it got, and the one timer thread that
 shuts a socket down when its deadline comes. A socket timeout bounds one ``recv``; a server that
 drips a byte at a time outlives it, and only closing the socket under the blocked reader ends that.
-Knows urllib3, no requests. The connection classes stay stock, so that vcrpy keeps seeing them.
+Knows urllib3, and of requests only its type of headers. Pools build stock connections, so that
+vcrpy keeps seeing them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,20 @@ import time
 import weakref
 from typing import Any, List, Optional, Tuple
 
+from requests.structures import CaseInsensitiveDict
+from urllib3 import connectionpool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from ._lazy_names import lazy_function
+from ._originals import still_own
+
+# Classes of whose request() it is known what it does with the headers.
+_STOCK = (HTTPConnection, HTTPSConnection)
+_urllib3_opens = still_own(
+    connectionpool, "HTTPConnectionPool.urlopen", "HTTPConnectionPool._make_request"
+)
+_quicken = lazy_function(__package__, "_http1", "quicken")
 
 _ATTRIBUTE = "_wire_in_use"
 
@@ -84,6 +98,21 @@ current_wire: contextvars.ContextVar[Optional[Wire]] = contextvars.ContextVar(
 
 class _LearningPool(HTTPConnectionPool):
     """A pool that tells the attempt of this thread which connection it got."""
+
+    def urlopen(self, *args: Any, **kwargs: Any) -> Any:
+        headers = kwargs.get("headers")
+        if (
+            type(headers) is CaseInsensitiveDict
+            and not self.proxy_headers
+            and self.ConnectionCls in _STOCK
+            and _urllib3_opens()
+        ):
+            # urllib3 copies the fields and goes through them twice: 5 µs less with a plain dict.
+            kwargs["headers"] = dict(headers._store.values())
+        return super().urlopen(*args, **kwargs)
+
+    def _new_conn(self) -> Any:
+        return _quicken(super()._new_conn())
 
     def _get_conn(self, timeout: Optional[float] = None) -> Any:
         connection = super()._get_conn(timeout)

@@ -32,30 +32,32 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from . import defaults
+from ._lazy_names import lazy_function
 from ._redirect_request import RedirectRequest, crosses_origin, remember_origin
 from ._requests_timeouts import check_requests_timeout, resolve_timeout
-from ._sync import unsuccessful
 from .adapter import PipelineAdapter, current_call
-from .batch import check_batch, current_crew, run_batch
+from .batch.crew import current_crew
+from .batch.faces import Batching
 from .call import Call
 from .call_events import call_report
 from .checks import check_pools, check_tls, refuse_unknown
 from .core import Core, take_overrides
 from .environment import Environment
-from .failure import attach_history, report_failure
 from .management import Management, build_core, check_sibling
 from .origins import origin_of
 from .plugins import ErrorContext, PluginManager, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
 from .preparation import PreparingSession
 from .redaction import is_sensitive_parameter
-from .redirects import sensitive_names, without_added_secrets
 from .settings import UNSET
 from .streaming.faces import Streaming
 from .types import BatchResults, Clock, RequestData
 
 if TYPE_CHECKING:
+    from .batch.recorder import Responses
     from .streaming.exchange import Exchanger
+
+_unsuccessful = lazy_function(__package__, "_sync", "unsuccessful")
 
 _REQUEST_NAMES = (
     "params",
@@ -76,7 +78,7 @@ _REQUEST_NAMES = (
 _SEND_NAMES = ("timeout", "allow_redirects", "proxies", "stream", "verify", "cert")
 
 
-class ConnectionManager(Streaming, Management, PreparingSession):
+class ConnectionManager(Streaming, Batching[requests.Response], Management, PreparingSession):
     """A ``requests.Session`` with retries, rate limit, circuit breaker, deadline and hooks.
 
     Everything that works with a session works with it. Thread-safe in all that it adds.
@@ -410,6 +412,8 @@ class ConnectionManager(Streaming, Management, PreparingSession):
 
     def _leave_at_home(self, kwargs: Dict[str, Any], explicit: Any) -> None:
         """Keep the session's own credentials off a request that goes elsewhere."""
+        from .redirects import sensitive_names
+
         names = [*sensitive_names(self.headers, self._core.configuration), "Authorization"]
         # What is None is taken off: requests' own way to say so.
         off = {name: None for name in names if name.lower() not in explicit}
@@ -470,6 +474,8 @@ class ConnectionManager(Streaming, Management, PreparingSession):
         overrides = take_overrides(kwargs, _SEND_NAMES, "send")
         self._refuse_tls(kwargs)
         if isinstance(request, RedirectRequest) and origin_of(context.url) != request.first_origin:
+            from .redirects import without_added_secrets
+
             # Hooks run anew, and may not look where the redirect goes.
             configuration = self._core.configuration
             headers = without_added_secrets(request.headers, headers, configuration)
@@ -499,11 +505,13 @@ class ConnectionManager(Streaming, Management, PreparingSession):
             if isinstance(response, requests.Response):
                 # Adapters that the user mounted deliver without a history.
                 response.__dict__.setdefault("attempts", tuple(call.attempts))
-                error = unsuccessful(self._core, call, response)
+                error: Optional[Exception] = _unsuccessful(self._core, call, response)
                 if error is not None:
                     raise error
             return response
         except Exception as exc:
+            from .failure import attach_history  # only now, as all that failures need
+
             attach_history(exc, call)
             raise
         finally:
@@ -570,6 +578,8 @@ class ConnectionManager(Streaming, Management, PreparingSession):
         if errors.resolved:
             fallback: requests.Response = errors.fallback_response
             return fallback
+        from .failure import report_failure
+
         report_failure(self._core, exc, str(context.method), str(context.url))
         raise exc
 
@@ -609,6 +619,8 @@ class ConnectionManager(Streaming, Management, PreparingSession):
             yield item
 
     def _strip_sensitive(self, request: requests.PreparedRequest) -> None:
+        from .redirects import sensitive_names
+
         for name in sensitive_names(request.headers, self._core.configuration):
             del request.headers[name]
 
@@ -633,6 +645,8 @@ class ConnectionManager(Streaming, Management, PreparingSession):
         ...     manager.batch_request([])
         []
         """
+        from .batch import check_batch, run_batch
+
         checked = check_batch(requests_data, max_workers)
 
         def perform(item: Tuple[str, str, Dict[str, Any]]) -> requests.Response:
@@ -641,6 +655,11 @@ class ConnectionManager(Streaming, Management, PreparingSession):
 
         results: List[Any] = run_batch(perform, checked, max_workers, return_exceptions)
         return results
+
+    def _batch_responses(self) -> Responses:
+        from .batch._requests_responses import RequestsResponses
+
+        return RequestsResponses()
 
     # -- pickling: the configuration travels, the live state does not
 

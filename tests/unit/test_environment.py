@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import netrc
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,6 +15,7 @@ import requests.sessions
 import requests.utils
 
 from requests_connection_manager.environment import Environment
+from requests_connection_manager.origins import MAX_KNOWN_ORIGINS
 
 PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -123,16 +126,102 @@ def test_netrc_is_read_and_a_change_of_the_file_takes_effect(
     assert environment.netrc_auth("http://api.test/") == ("me", "named")
 
 
-def test_a_file_replaced_by_one_of_the_same_size_is_noticed(tmp_path: Path) -> None:
+def replaced(path: Path) -> None:
+    """Put another file of the same length and age in its place."""
+    before = path.stat()
+    other = path.with_name("new")
+    write(other, "two")
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(other, path)
+
+
+def edited_in_place(path: Path) -> None:
+    """Overwrite it, to the same length, and set its time back."""
+    before = path.stat()
+    with path.open("r+") as file:
+        file.write("machine api.test login me password two\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def created_again(path: Path) -> None:
+    path.unlink()
+    write(path, "two")
+
+
+def linked(path: Path) -> None:
+    target = path.with_name("target")
+    write(target, "two")
+    path.unlink()
+    path.symlink_to(target)
+
+
+CHANGES = {one.__name__: one for one in (replaced, edited_in_place, created_again, linked)}
+
+
+@pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "just written"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_any_change_of_the_netrc_file_takes_effect(
+    change: str, remembered: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if remembered:
+        # As if the file had been written some time ago; its ctime can't be set.
+        monkeypatch.setattr("requests_connection_manager.environment._TICK", -(10**9))
     environment = Environment()
     path = tmp_path / ".netrc"
     write(path, "one")
     assert environment.netrc_auth("http://api.test/") == ("me", "one")
-    before = path.stat()
-    other = tmp_path / "new"
-    write(other, "two")
-    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
-    os.replace(other, path)
+    if remembered:
+        time.sleep(0.02)  # a tick of the file system's clock, within which times are the same
+    CHANGES[change](path)
+    assert environment.netrc_auth("http://api.test/") == ("me", "two")
+    path.unlink()
+    assert environment.netrc_auth("http://api.test/") is None
+
+
+def test_edits_within_a_tick_of_the_clock_take_effect(tmp_path: Path) -> None:
+    environment = Environment()
+    path = tmp_path / ".netrc"
+    write(path, "one")
+    with path.open("r+b", buffering=0) as file:
+        for number in range(100, 300):
+            file.seek(0)
+            file.write(b"machine api.test login me password %d\n" % number)
+            assert environment.netrc_auth("http://api.test/") == ("me", str(number))
+
+
+def test_a_file_that_has_settled_is_read_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reads = []
+    parse = netrc.netrc
+
+    def counting(path: str) -> Any:
+        reads.append(path)
+        return parse(path)
+
+    monkeypatch.setattr(netrc, "netrc", counting)
+    monkeypatch.setattr("requests_connection_manager.environment._TICK", -(10**9))
+    write(tmp_path / ".netrc", "one")
+    environment = Environment()
+    for _ in range(3):
+        assert environment.netrc_auth("http://api.test/") == ("me", "one")
+    assert len(reads) == 1
+
+
+def test_home_and_netrc_variable_take_effect(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = Environment()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / ".netrc", name)
+        monkeypatch.setenv("HOME", str(tmp_path / name))
+        assert environment.netrc_auth("http://api.test/") == ("me", name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "one" / ".netrc"))
+    assert environment.netrc_auth("http://api.test/") == ("me", "one")
+    monkeypatch.setenv("NETRC", str(tmp_path / "missing"))
+    assert environment.netrc_auth("http://api.test/") is None
+    monkeypatch.delenv("NETRC")
     assert environment.netrc_auth("http://api.test/") == ("me", "two")
 
 
@@ -162,10 +251,10 @@ def test_a_url_without_sense_is_treated_as_requests_does(url: str, tmp_path: Pat
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write(tmp_path / ".netrc", "one")
     environment = Environment()
-    for number in range(1100):
+    for number in range(MAX_KNOWN_ORIGINS + 100):
         proxies(environment, f"http://host{number}.test/")
     memory = environment._memory
-    assert len(memory._proxies) <= 1024
+    assert len(memory._proxies) <= MAX_KNOWN_ORIGINS
 
 
 def test_threads_see_a_change_and_never_a_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
