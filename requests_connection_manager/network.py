@@ -1,8 +1,8 @@
-"""What is made faster in httpcore's pool of connections.
+"""What is made faster in the streams below httpcore.
 
-Holds :class:`QuickPool`, whose bookkeeping is linear, and :class:`QuickBackend`, which wraps the
-network backend that httpcore chose and remembers the socket of each stream. Both give the same
-answers as httpcore, but for errors of TLS that it would let through. Opens nothing itself.
+Holds :class:`QuickBackend`, which wraps the network backend that httpcore chose. On asyncio it
+takes over what that opened (``_asyncio_stream``), elsewhere it remembers the socket of each stream.
+It gives the same answers as httpcore, but for errors of TLS that it would let through.
 """
 
 # ruff: noqa: ASYNC109 - the timeouts are parameters of httpcore's.
@@ -12,50 +12,12 @@ from __future__ import annotations
 import select
 import ssl
 import sys
-from typing import Any, Iterable, List, Optional
+from typing import Any, Iterable, Optional
 
 import anyio
 import httpcore
 
 _HAS_POLL = sys.platform != "win32" and hasattr(select, "poll")
-
-
-class QuickPool(httpcore.AsyncConnectionPool):
-    """A pool that does its bookkeeping in one pass.
-
-    httpcore 1.0 walks through all connections again for each idle one, at every start and end of a
-    request: 40 % of the time of a client with 20 connections. The outcome here is the same.
-    """
-
-    def _assign_requests_to_connections(self) -> List[Any]:
-        closing: List[Any] = []
-        for connection in list(self._connections):
-            surplus = len(self._connections) > self._max_keepalive_connections
-            if connection.is_closed():
-                self._connections.remove(connection)
-            elif connection.has_expired() or (surplus and connection.is_idle()):
-                self._connections.remove(connection)
-                closing.append(connection)
-        for request in self._requests:
-            if request.is_queued():
-                self._assign(request, closing)
-        return closing
-
-    def _assign(self, request: Any, closing: List[Any]) -> None:
-        origin = request.request.url.origin
-        for connection in self._connections:
-            if connection.can_handle_request(origin) and connection.is_available():
-                request.assign_to_connection(connection)
-                return
-        if len(self._connections) >= self._max_connections:
-            idle = next((one for one in self._connections if one.is_idle()), None)
-            if idle is None:
-                return
-            self._connections.remove(idle)
-            closing.append(idle)
-        connection = self.create_connection(origin)
-        self._connections.append(connection)
-        request.assign_to_connection(connection)
 
 
 class QuickBackend(httpcore.AsyncNetworkBackend):
@@ -73,15 +35,18 @@ class QuickBackend(httpcore.AsyncNetworkBackend):
         socket_options: Optional[Iterable[Any]] = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to a host."""
-        return QuickStream(
-            await self._backend.connect_tcp(
-                host,
-                port,
-                timeout=timeout,
-                local_address=local_address,
-                socket_options=socket_options,
-            )
+        stream = await self._backend.connect_tcp(
+            host,
+            port,
+            timeout=timeout,
+            local_address=local_address,
+            socket_options=socket_options,
         )
+        if type(stream).__module__ == "httpcore._backends.anyio":
+            from ._asyncio_stream import taken_over  # not on trio
+
+            return taken_over(stream._stream, is_readable) or QuickStream(stream)  # type: ignore[attr-defined]  # anyio's
+        return QuickStream(stream)
 
     async def connect_unix_socket(
         self,
@@ -135,8 +100,8 @@ class QuickStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return what the stream tells; whether it is readable, without asking it."""
-        if info == "is_readable" and self._socket is not None and _HAS_POLL:
-            return _is_readable(self._socket.fileno())
+        if info == "is_readable" and self._socket is not None:
+            return is_readable(self._socket.fileno())
         return self._stream.get_extra_info(info)
 
 
@@ -165,10 +130,12 @@ class SecureStream(QuickStream):
             raise httpcore.WriteError(str(exc)) from exc
 
 
-def _is_readable(fileno: int) -> bool:
+def is_readable(fileno: int) -> bool:
     """Tell whether a read would return at once; as httpcore does, a closed socket is readable."""
     if fileno < 0:
         return True
+    if not _HAS_POLL:
+        return bool(select.select([fileno], [], [], 0)[0])
     poll = select.poll()
     poll.register(fileno, select.POLLIN)
     return bool(poll.poll(0))

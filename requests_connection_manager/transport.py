@@ -7,89 +7,39 @@ not public, each with the reason why it is needed. Decides nothing.
 from __future__ import annotations
 
 import ssl
-from typing import Any, Awaitable, Callable, Dict, List, Optional, Union
+from types import FunctionType
+from typing import Any, Dict, List, Union
 
 import httpx as hx
-from httpx._client import USE_CLIENT_DEFAULT, BaseClient, UseClientDefault
-from httpx._content import AsyncIteratorByteStream, IteratorByteStream
+from httpx import _client, _models
+from httpx._client import (
+    USE_CLIENT_DEFAULT,
+    BaseClient,
+    BoundAsyncStream,
+    BoundSyncStream,
+    ClientState,
+    UseClientDefault,
+)
+from httpx._content import AsyncIteratorByteStream, IteratorByteStream, encode_request
 from httpx._multipart import FileField, MultipartStream
 
 from .certificates import add_certificate, context_for
-
-Trace = Callable[[str, Dict[str, Any]], Optional[Awaitable[None]]]
-
-
-class ConnectionTrace:
-    """What httpcore tells about the connection of one attempt (its ``trace`` extension).
-
-    :ivar connected: a new connection was opened for it.
-    :ivar sending: the request was put on a connection.
-    :ivar answered: the head of a response came back.
-    """
-
-    __slots__ = ("_users", "answered", "connected", "sending")
-
-    def __init__(self, users: Optional[Trace]) -> None:
-        self._users = users
-        self.connected = self.sending = self.answered = False
-
-    def note(self, name: str) -> None:
-        """Take note of a step."""
-        if name.startswith("connection.connect"):
-            self.connected = True
-        elif name.endswith("send_request_headers.started"):
-            self.sending = True
-        elif name.endswith("receive_response_headers.complete"):
-            self.answered = True
-
-    @property
-    def reused_in_vain(self) -> bool:
-        """Whether the request went out on an old connection and nothing came back."""
-        return self.sending and not self.connected and not self.answered
-
-
-class AsyncConnectionTrace(ConnectionTrace):
-    """The same as httpcore's asynchronous side calls it."""
-
-    __slots__ = ()
-
-    async def __call__(self, name: str, info: Dict[str, Any]) -> None:
-        """Take note of a step, and pass it on to the user's own trace."""
-        self.note(name)
-        if self._users is not None:
-            passed_on = self._users(name, info)
-            assert passed_on is not None
-            await passed_on
-
-
-class SyncConnectionTrace(ConnectionTrace):
-    """The same as httpcore's synchronous side calls it."""
-
-    __slots__ = ()
-
-    def __call__(self, name: str, info: Dict[str, Any]) -> None:
-        """Take note of a step, and pass it on to the user's own trace."""
-        self.note(name)
-        if self._users is not None:
-            self._users(name, info)
+from .connection_trace import AsyncConnectionTrace, ConnectionTrace, SyncConnectionTrace
 
 
 def quicken(transport: hx.AsyncBaseTransport) -> hx.AsyncBaseTransport:
-    """Make the pool of a transport that httpx built spend less time on its idle connections.
+    """Make a transport that httpx built spend less time on its pool, connections and streams.
 
-    httpcore asks every idle connection, for every request, whether its socket is readable. anyio
-    answers by collecting all attributes of the stream, the peer's address included: 40 µs each,
-    the larger half of the time of a busy client. Here the socket is looked up once.
+    What httpx's client asks of a transport, and what it gets, is the same; :mod:`._async_pool`,
+    :mod:`._async_http11` and :mod:`.network` say what is different below.
     """
-    import httpcore
-
     pool: Any = getattr(transport, "_pool", None)
     if type(transport) is hx.AsyncHTTPTransport and hasattr(pool, "_network_backend"):
-        from .network import QuickBackend, QuickPool
+        from ._async_pool import make_quick
+        from .network import QuickBackend
 
         pool._network_backend = QuickBackend(pool._network_backend)
-        if type(pool) is httpcore.AsyncConnectionPool:
-            pool.__class__ = QuickPool
+        make_quick(pool)
     return transport
 
 
@@ -125,13 +75,16 @@ def is_replaced(client: type, name: str) -> bool:
     return getattr(client, name) is not _GENUINE[client][name]
 
 
-def copy_request(request: hx.Request) -> hx.Request:
-    """Return a copy that shares URL and body; ``Request()`` would encode everything anew."""
-    copied: hx.Request = hx.Request.__new__(type(request))
-    copied.__dict__.update(request.__dict__)
-    copied.headers = hx.Headers(request.headers)
-    copied.extensions = dict(request.extensions)
-    return copied
+_LIBRARY = (vars(_client), vars(_models))
+
+
+def genuine(owner: type, name: str) -> Any:
+    """Return httpx's own method; where a double has taken its place already, what nothing is."""
+    found = vars(owner).get(name)
+    # By the globals: a wrapper may bear the name and the module of what it wraps.
+    if type(found) is FunctionType and any(found.__globals__ is one for one in _LIBRARY):
+        return found
+    return object()
 
 
 def is_replayable(stream: Any) -> bool:
@@ -163,6 +116,9 @@ def _rewinds(file: Any) -> bool:
 
 def idle_connections(transport: Any, url: hx.URL) -> List[Any]:
     """Return the idle connections to the origin of ``url``, to be closed."""
+    if hasattr(transport, "idle_connections"):  # ours over aiohttp
+        found: List[Any] = transport.idle_connections(url)
+        return found
     pool = getattr(transport, "_pool", None)
     if not isinstance(transport, (hx.AsyncHTTPTransport, hx.HTTPTransport)) or pool is None:
         return []
@@ -179,7 +135,9 @@ def idle_connections(transport: Any, url: hx.URL) -> List[Any]:
 
 
 def is_unused(transport: Any) -> bool:
-    """Tell whether a transport of httpx's own serves no request at the moment."""
+    """Tell whether a transport that was built for a client serves no request at the moment."""
+    if hasattr(transport, "is_unused"):  # ours over aiohttp
+        return bool(transport.is_unused())
     pool = getattr(transport, "_pool", None)
     return not getattr(pool, "_requests", None)
 
@@ -205,11 +163,15 @@ __all__ = [
     "USE_CLIENT_DEFAULT",
     "AsyncConnectionTrace",
     "BaseClient",
+    "BoundAsyncStream",
+    "BoundSyncStream",
+    "ClientState",
     "ConnectionTrace",
     "SyncConnectionTrace",
     "UseClientDefault",
     "bound",
-    "copy_request",
+    "encode_request",
+    "genuine",
     "hx",
     "idle_connections",
     "is_replaced",
