@@ -83,7 +83,8 @@ def check_timeout(timeout: Any) -> None:
 def take_auth(kwargs: Dict[str, Any]) -> Any:
     """Take the auth of a call; its own ``Authorization`` header outranks the client's auth."""
     auth = kwargs.pop("auth", USE_CLIENT_DEFAULT)
-    if isinstance(auth, UseClientDefault) and "authorization" in hx.Headers(kwargs.get("headers")):
+    headers = kwargs.get("headers")
+    if headers and isinstance(auth, UseClientDefault) and "authorization" in hx.Headers(headers):
         return None
     return auth
 

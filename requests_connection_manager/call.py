@@ -36,9 +36,10 @@ class Call:
     :ivar sent: the first hop is under way; a further ``send`` is a redirect's or somebody else's.
     :ivar redirecting: the next ``send`` is a redirect's.
     :ivar origin: the origin of the latest hop.
+    :ivar target: where its latest request leads; only httpx's faces remember it.
     :ivar crew: the batch that the call belongs to, which can end it.
     :ivar auth_used: the auth object with which the call began, where it is an endpoint's.
-    :ivar before_auth: lower-case names of the headers before an auth flow added its own.
+    :ivar before_auth: the headers before an auth flow added its own; only httpx's faces set it.
     :ivar expected: the request with which the call began: sending it again joins the call.
     :ivar spent_body: a body that was sent and can't be sent again.
     :ivar preparing: the request of the call is being prepared; what is sent meanwhile is not its.
@@ -75,6 +76,7 @@ class Call:
         "sent",
         "spent_body",
         "stream",
+        "target",
         "timeout_given",
         "user_trace",
     )
@@ -100,9 +102,10 @@ class Call:
         self.sent = False
         self.redirecting = False
         self.origin: Optional[Origin] = None
+        self.target: Any = None
         self.crew: Any = None
         self.auth_used: Any = None
-        self.before_auth: Optional[FrozenSet[str]] = None
+        self.before_auth: Any = None
         self.expected: Any = None
         self.preparing = False
         self.members: List[Any] = []

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Tuple, Union
 
 from ._httpx_calls import HttpxCalls
+from ._httpx_shortcuts import Shortcuts
 from ._sync import run_sync
-from ._sync_httpx import SyncHttpxHop, read_or_close
-from .batch import check_batch, current_crew, run_batch
+from ._sync_httpx import SyncHttpxHop, read_or_close, send_following, send_once
+from .batch.crew import current_crew
+from .batch.faces import Batching
 from .call import Call
 from .plugins import ErrorContext, PluginManager, RequestContext, ResponseContext
 from .renewal import RenewableClient
@@ -21,10 +23,13 @@ from .transport import LIBRARY_CLIENT, USE_CLIENT_DEFAULT, hx, is_replaced
 from .types import RequestData
 
 if TYPE_CHECKING:
+    from .batch.recorder import Responses
     from .streaming.exchange import Exchanger
 
+_SHORTCUTS = Shortcuts(LIBRARY_CLIENT)
 
-class PipelineClient(Streaming, HttpxCalls, RenewableClient):
+
+class PipelineClient(Streaming, Batching[hx.Response], HttpxCalls, RenewableClient):
     """An ``httpx.Client`` with retries, rate limit, circuit breaker, deadline and hooks.
 
     Takes the parameters of
@@ -135,6 +140,8 @@ class PipelineClient(Streaming, HttpxCalls, RenewableClient):
             one is raised, and what had not started is left out.
         :raises TypeError: for an item of another form, with its index.
         """
+        from .batch import check_batch, run_batch
+
         checked = check_batch(requests_data, max_workers)
 
         def perform(item: Tuple[str, str, Dict[str, Any]]) -> Any:
@@ -143,12 +150,19 @@ class PipelineClient(Streaming, HttpxCalls, RenewableClient):
 
         return run_batch(perform, checked, max_workers, return_exceptions)
 
+    def _batch_responses(self) -> Responses:
+        from .batch._httpx_responses import HttpxResponses
+
+        return HttpxResponses(self)
+
     def _send_single_request(self, request: hx.Request) -> hx.Response:
         """Send one hop of a call: httpx calls this for each redirect and each leg of an auth."""
         return run_sync(self._send_hop(request))
 
     def send_once(self, request: hx.Request) -> hx.Response:
         """Send exactly once, without the pipeline."""
+        if _SHORTCUTS.sends_once(self, PipelineClient):
+            return send_once(self, request)
         return super()._send_single_request(request)
 
     # -- how it is done here
@@ -162,8 +176,14 @@ class PipelineClient(Streaming, HttpxCalls, RenewableClient):
         super()._adopt(call, request)
         call.crew = current_crew.get()
 
-    async def _send_upstream(self, request: hx.Request, **options: Any) -> hx.Response:
-        return super(HttpxCalls, self).send(request, **options)
+    async def _send_upstream(
+        self, request: hx.Request, stream: bool, auth: Any, follow_redirects: Any
+    ) -> hx.Response:
+        if _SHORTCUTS.sends(self, HttpxCalls, request, auth):
+            return send_following(self, request, stream, self._follows(follow_redirects))
+        return super(HttpxCalls, self).send(
+            request, stream=stream, auth=auth, follow_redirects=follow_redirects
+        )
 
     async def _send_own(self, request: hx.Request, **options: Any) -> hx.Response:
         return self.send(request, **options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple, TypeVar, Union
 
+from .._httpx_building import parsed, text_of
 from .._httpx_calls import HttpxCalls
 from .._httpx_hop import CALL
 from ..base_url import check_base_url
@@ -212,8 +213,8 @@ class RestCalls(HttpxCalls):
         """
         check_url(url)
         change = self._versions.change(self._base, str(url), api_version)
-        target = hx.URL(change.join(self._base, str(url)))
-        abroad = self._core.origin(str(target)) != self._home
+        target = parsed(change.join(self._base, str(url)))
+        abroad = self._core.origin(text_of(target)) != self._home
         own = check_headers(hx.Headers(headers))
         body = _NO_BODY
         if not (content is data is files is json is None):
@@ -266,7 +267,7 @@ class RestCalls(HttpxCalls):
         if isinstance(url, hx.URL) and url.is_absolute_url:
             return url
         change = self._versions.change(self._base, str(url))
-        return hx.URL(change.join(self._base, str(url)))
+        return parsed(change.join(self._base, str(url)))
 
     def _merge_queryparams(self, params: Any = None) -> Any:
         return params
@@ -288,7 +289,7 @@ class RestCalls(HttpxCalls):
         :param origin: whose cookies may be sent; ``None``: those of the URL's.
         """
         if origin is None:
-            origin = self._core.origin(str(request.url))
+            origin = self._core.origin(text_of(request.url))
         if anew or self._cookies.strange_to(origin):
             request.headers.pop("Cookie", None)
             cookies = self._cookies.for_origin(origin)

@@ -282,6 +282,8 @@ class ApiVersions:
         :raises ValueError: for a version that is unknown or can't be said.
         """
         change = self._default if api_version is UNSET else self._checked(api_version)
+        if change is NO_CHANGE:
+            return change
         if _ABSOLUTE.match(url) and origin_of(url) != origin_of(base_url):
             return NO_CHANGE
         return change

@@ -388,7 +388,7 @@ def test_proxies_of_the_environment(
         assert "headers" in client.get(server.url("/")).json()
         client.set_ssl_verification(False)
         assert client.get("http://api.test/", total_timeout=20).text.startswith("proxied")
-        assert list(client.get_stats()["scopes"]) == ["http://api.test", server.origin]
+        assert set(client.get_stats()["scopes"]) == {"http://api.test", server.origin}
     with PipelineClient(trust_env=False) as client:
         assert "headers" in client.get(server.url("/")).json()
 
