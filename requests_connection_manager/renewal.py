@@ -9,6 +9,7 @@ of the user's are left alone. Knows nothing of settings, calls and policies.
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
@@ -17,7 +18,16 @@ import anyio.lowlevel
 
 from ._forks import renew_after_fork
 from .checks import check_tls
-from .transport import BaseClient, bound, hx, is_unused, quicken, tls_context
+from .http_backends import Backend, chosen_backend
+from .transport import (
+    LIBRARY_ASYNC_CLIENT,
+    BaseClient,
+    bound,
+    hx,
+    is_unused,
+    quicken,
+    tls_context,
+)
 
 _Builder = Callable[..., Any]
 
@@ -29,10 +39,12 @@ class _Pools:
         self.tls = tls
         self.builders: Dict[int, _Builder] = {}
         self.retired: List[Any] = []
+        self.backend: Optional[Backend] = None
         self.transport: Any = None
         self.mounts: Any = {}
         self.state: Any = None
         self.loop: Any = None
+        self.asyncio_loop: Any = None
         self.forked = False
         self.lock = threading.RLock()
         renew_after_fork(self)
@@ -67,6 +79,10 @@ class RenewableTransports(BaseClient):
     ) -> None:
         """Prepare for httpx's constructor, which builds the first transports."""
         self._pools = _Pools({"verify": verify, "cert": cert, "ssl_context": ssl_context})
+
+    def _choose_backend(self, given: Mapping[str, Any]) -> None:
+        """Take what the arguments of a constructor say about how transports are built."""
+        self._pools.backend = chosen_backend(given, isinstance(self, LIBRARY_ASYNC_CLIENT))
 
     def _tls_context(self, trust_env: bool) -> Any:
         tls = self._pools.tls
@@ -103,6 +119,10 @@ class RenewableTransports(BaseClient):
                 pools.retired.append(transport)
         pools.transport = renewed.get(id(pools.transport), pools.transport)
         pools.mounts = {pattern: renewed.get(id(one), one) for pattern, one in pools.mounts.items()}
+
+    def is_current(self) -> bool:
+        """Tell whether nothing changed around the client since the last call."""
+        return not (self._pools.forked or self._pools.retired)
 
     async def renew_if_needed(self) -> None:
         """Follow what changed around the client since the last call."""
@@ -160,13 +180,15 @@ class RenewableAsyncClient(RenewableTransports, hx.AsyncClient):
 
     # The keywords are passed through as httpx's own constructor has them.
     def _init_transport(self, **kwargs: Any) -> hx.AsyncBaseTransport:  # type: ignore[override]  # see above
-        build = super()._init_transport
-        return self._remembered(build, kwargs, kwargs.get("transport"))  # type: ignore[no-any-return]  # whatever httpx built
+        backend = self._pools.backend
+        build = super()._init_transport if backend is None else backend.build
+        return self._remembered(build, kwargs, kwargs.get("transport"))  # type: ignore[no-any-return]  # whatever was built
 
     def _init_proxy_transport(  # type: ignore[override]  # see above
         self, proxy: Any, **kwargs: Any
     ) -> hx.AsyncBaseTransport:
-        build = super()._init_proxy_transport
+        backend = self._pools.backend
+        build = super()._init_proxy_transport if backend is None else backend.build_for_proxy
         return self._remembered(partial(build, proxy), kwargs)  # type: ignore[no-any-return]  # as above
 
     def _tuned(self, transport: Any) -> Any:
@@ -193,13 +215,21 @@ class RenewableAsyncClient(RenewableTransports, hx.AsyncClient):
         """Leave the connections of a loop that is gone: they can't be used on this one."""
         pools = self._pools
         loop = anyio.lowlevel.current_token()
-        if loop == pools.loop:
-            return
-        with pools.lock:
-            if pools.loop is not None:
-                self._renew_transports()
-                pools.retired.clear()
-            pools.loop = loop
+        if loop != pools.loop:
+            with pools.lock:
+                if pools.loop is not None:
+                    self._renew_transports()
+                    pools.retired.clear()
+                pools.loop = loop
+        pools.asyncio_loop = _asyncio_loop()
+
+    def is_current(self) -> bool:
+        """Tell whether nothing changed around the client since the last call."""
+        # Asked of asyncio itself: by way of anyio it costs 5 µs a call.
+        pools, loop = self._pools, _asyncio_loop()
+        if loop is None or loop is not pools.asyncio_loop:
+            return False
+        return not (pools.forked or pools.retired)
 
     async def renew_if_needed(self) -> None:
         """Follow a change of the event loop, and close what has finished since the last change."""
@@ -264,6 +294,16 @@ class RenewableClient(RenewableTransports, hx.Client):
     def __exit__(self, *args: Any) -> None:
         super().__exit__(*args)
         self._close_retired(all_of_them=True)
+
+
+def _asyncio_loop() -> Any:
+    """Return the loop of the running task of asyncio's; ``None``: nobody runs one here."""
+    asyncio = sys.modules.get("asyncio")  # not imported for its own sake
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    # Where trio runs as the guest of a loop, there is the loop, but no task.
+    if asyncio is None or loop is None or asyncio.current_task(loop) is None:
+        return None
+    return loop
 
 
 def _rebuilding(builder: _Builder, before: Mapping[str, Any]) -> _Builder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from drivers import DRIVERS, driver_for
+from drivers import DRIVERS, LIBRARY_DRIVERS, driver_for
 from rest_drivers import Servers, rest_driver_for
 
 from requests_connection_manager.testing import FaultServer, VirtualClock
@@ -11,12 +11,12 @@ from requests_connection_manager.testing import FaultServer, VirtualClock
 
 @pytest.fixture(params=DRIVERS)
 def driver(request):
-    """One test, three worlds: the sync manager, and the async one on asyncio and on trio."""
+    """One test, four worlds: the sync manager, and the async one on asyncio, trio and aiohttp."""
     with driver_for(request.param) as running:
         yield running
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture(params=LIBRARY_DRIVERS)
 def rest(request):
     """One test, three worlds: the sync REST client, and the async one on asyncio and on trio."""
     with rest_driver_for(request.param) as running:

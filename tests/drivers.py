@@ -1,12 +1,13 @@
 """One way to call both managers, so that one test can demand the same of both.
 
-A ``Driver`` stands for a world (requests, httpx on asyncio, httpx on trio). It makes a ``Face``,
-which has the calls of a manager as plain blocking methods; on the async side they run on an event
-loop in a thread of its own.
+A ``Driver`` stands for a world (requests, httpx on asyncio, httpx on trio, httpx over aiohttp). It
+makes a ``Face``, which has the calls of a manager as plain blocking methods; on the async side they
+run on an event loop in a thread of its own.
 """
 
 from __future__ import annotations
 
+import importlib
 import ssl
 import threading
 import time
@@ -35,7 +36,13 @@ from requests_connection_manager import (
 )
 from requests_connection_manager.async_manager import AsyncConnectionManager
 
-DRIVERS = ("sync", "asyncio", "trio")
+LIBRARY_DRIVERS = ("sync", "asyncio", "trio")
+"""The worlds whose transports are those of requests and httpx."""
+
+DRIVERS = (*LIBRARY_DRIVERS, "aiohttp")
+
+BACKENDS = {"aiohttp": "asyncio"}
+"""The event loop of a world that has another name."""
 
 # Loading the CA bundle takes longer than most tests.
 _CONTEXT = ssl.create_default_context()
@@ -245,6 +252,9 @@ class Driver:
         self.errors = RequestsErrors if self.is_sync else HttpxErrors
         self._stack = stack
         self._portal = None
+        if name == "aiohttp":
+            # Now: loading it can take longer than a test has time for.
+            importlib.import_module("requests_connection_manager.aiohttp_transport")
 
     def __repr__(self):
         return f"<Driver {self.name}>"
@@ -253,7 +263,7 @@ class Driver:
     def portal(self):
         if self._portal is None:
             self._portal = self._stack.enter_context(
-                anyio.from_thread.start_blocking_portal(self.name)
+                anyio.from_thread.start_blocking_portal(BACKENDS.get(self.name, self.name))
             )
         return self._portal
 
@@ -266,6 +276,8 @@ class Driver:
             settings.setdefault("follow_redirects", True)
             if not settings.keys() & {"verify", "cert", "ssl_context"}:
                 settings["verify"] = _CONTEXT
+            if self.name == "aiohttp" and settings.get("transport") is None:
+                settings["http_backend"] = "aiohttp"
             face = AsyncFace(AsyncConnectionManager(**settings), self.portal)
         self._stack.callback(face.close)
         return face

@@ -132,6 +132,7 @@ class ClientOptions(SharedOptions, total=False):
     transport: Any
     trust_env: bool
     default_encoding: Union[str, Callable[[bytes], str]]
+    http_backend: str
 
 
 CREDENTIALS: FrozenSet[str] = frozenset(
@@ -151,7 +152,7 @@ CLIENT_OPTIONS = (
     | {"versioning", "api_versions", "pool_connections", "pool_maxsize", "limits", "max_scopes"}
     | {"endpoint_configs", "clock", "verify", "cert", "ssl_context", "cookies", "http1", "http2"}
     | {"proxy", "mounts", "max_redirects", "event_hooks", "transport", "trust_env"}
-    | {"default_encoding"}
+    | {"default_encoding", "http_backend"}
 )
 """The options that a constructor takes, beside ``base_url``."""
 
