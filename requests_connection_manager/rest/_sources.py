@@ -30,12 +30,14 @@ class Source:
     :ivar replayable: its pieces can be asked for again.
     :ivar blocking: to get the next piece may take a while.
     :ivar asynchronous: its pieces come from an asynchronous iterator.
+    :ivar stored: its pieces are all there, so some may be fetched before they are wanted.
     """
 
     length: Optional[int] = None
     replayable: bool = True
     blocking: bool = True
     asynchronous: bool = False
+    stored: bool = False
 
     def pieces(self) -> Pieces:
         """Return its bytes in pieces, from the start; nothing is opened before the first one."""
@@ -50,6 +52,7 @@ class Memory(Source):
     """
 
     blocking = False
+    stored = True
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -73,6 +76,7 @@ class StoredFile(Source):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if stat.S_ISREG(found.st_mode):
             self.length = found.st_size
+            self.stored = True
         else:  # a pipe or a device
             self.replayable = False
 
@@ -103,6 +107,7 @@ class OpenFile(Source):
         if from_start and self.replayable:
             self._start = 0
         self.length = None if self._start is None else _left_in(file, self._start)
+        self.stored = self.length is not None
 
     def pieces(self) -> Iterator[Any]:
         if self._start is not None:
@@ -210,6 +215,7 @@ class Joined(Source):
         self.length = None if None in lengths else sum(filter(None, lengths))
         self.replayable = all(part.replayable for part in parts)
         self.blocking = any(part.blocking for part in parts)
+        self.stored = all(part.stored for part in parts)
 
     def pieces(self) -> Iterator[Any]:
         for part in self._parts:

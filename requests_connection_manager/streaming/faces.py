@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional, Type, TypeVar, Union, overload
 
-from .._line_parser import DEFAULT_MAX_BYTES
+from ..defaults import DEFAULT_MAX_BYTES
 from ..settings import UNSET
 
 if TYPE_CHECKING:

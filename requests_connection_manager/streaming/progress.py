@@ -1,7 +1,7 @@
 """How far a download has come, told to a function or shown as a bar.
 
-Holds :class:`Progress`, and the bar of the extra ``progress`` (rich, loaded when a bar is asked
-for). Knows neither HTTP nor files.
+Holds :class:`Progress`, and :func:`open_bar`, the bar of the extra ``progress`` (rich, loaded when
+a bar is asked for). Knows neither HTTP nor files.
 """
 
 from __future__ import annotations
@@ -95,22 +95,27 @@ def _nobody(progress: Progress) -> None:
 
 @contextmanager
 def _bar(name: str) -> Iterator[ProgressCallback]:
+    with open_bar(name, "DownloadColumn", "TransferSpeedColumn") as move:
+        yield lambda progress: move(progress.received, progress.total)
+
+
+@contextmanager
+def open_bar(name: str, *columns: str) -> Iterator[Callable[[int, Optional[int]], None]]:
+    """Show a bar on the standard error; gives the function that moves it.
+
+    :param columns: names of rich's columns between the bar and the time that remains.
+    """
     rich: Any = load("rich.progress", "progress")
     console = load("rich.console", "progress").Console(stderr=True)
-    columns = (
+    shown = (
         rich.TextColumn("{task.description}", markup=False),
         rich.BarColumn(),
-        rich.DownloadColumn(),
-        rich.TransferSpeedColumn(),
+        *(getattr(rich, column)() for column in columns),
         rich.TimeRemainingColumn(),
     )
-    with rich.Progress(*columns, console=console) as bar:
+    with rich.Progress(*shown, console=console) as bar:
         task = bar.add_task(name, total=None)
-
-        def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.received, total=progress.total)
-
-        yield show
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-__all__ = ["Progress", "ProgressCallback", "check_progress", "reporting"]
+__all__ = ["Progress", "ProgressCallback", "check_progress", "open_bar", "reporting"]

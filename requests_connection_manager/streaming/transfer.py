@@ -8,7 +8,7 @@ connection that broke is taken up again where it was. The attempts are counted b
 from __future__ import annotations
 
 import zlib
-from typing import Any, AsyncIterator, Dict, Iterable, Iterator, Optional, Tuple
+from typing import Any, AsyncIterator, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ..exceptions import ConnectionManagerError, HTTPError, ValidationError
 from .content_range import content_length, is_encoded, is_gzip, parse_content_range
@@ -19,6 +19,7 @@ from .progress import Progress, ProgressCallback
 from .reader import with_headers
 from .resumption import Resumption, Terms, spent_by_sending
 from .validators import contradicts, strong_validator
+from .write_behind import WriteBehind
 
 _OK, _PARTIAL, _NOT_MODIFIED = 200, 206, 304
 _NO_CONTENT = (204, 205)
@@ -68,6 +69,7 @@ class Transfer:
         self._until: Optional[int] = None
         self._encoded = False
         self._gunzip: Optional[Gunzip] = None
+        self._writer = WriteBehind(part.write, exchanger.in_thread)
         self._attempt = self._furthest = 0
         self._failure: Optional[ConnectionManagerError] = None
         self._stopped: Optional[Exception] = None
@@ -235,19 +237,33 @@ class Transfer:
     async def _read(self, exchange: Exchange) -> Optional[ConnectionManagerError]:
         raw = not self._encoded or self._gunzip is not None
         chunks = exchange.chunks(None if raw else self._chunk_size, raw=raw)
-        clock, gathered = self._exchanger.core.clock.monotonic, bytearray()
-        written = clock()
+        self._writer = WriteBehind(self._part.write, self._exchanger.in_thread)
+        try:
+            failure = await self._take(exchange, chunks)
+            await self._written()
+        finally:
+            await self._writer.aclose()
+        return failure or self._shortfall(exchange)
+
+    async def _take(
+        self, exchange: Exchange, chunks: AsyncIterator[bytes]
+    ) -> Optional[ConnectionManagerError]:
+        clock = self._exchanger.core.clock.monotonic
+        gathered: List[bytes] = []
+        size, written = 0, clock()
         while True:
             chunk, failure = await self._piece(exchange, chunks)
             for piece in self._plain(chunk):
-                gathered += piece
-                if len(gathered) >= self._chunk_size or clock() - written >= _TOLD_EVERY:
-                    await self._save(gathered)
-                    gathered, written = bytearray(), clock()
+                gathered.append(piece)
+                size += len(piece)
+                if size >= self._chunk_size or clock() - written >= _TOLD_EVERY:
+                    await self._save(b"".join(gathered))
+                    gathered.clear()
+                    size, written = 0, clock()
             if not chunk:
                 if gathered:
-                    await self._save(gathered)
-                return failure or self._shortfall(exchange)
+                    await self._save(b"".join(gathered))
+                return failure
 
     def _plain(self, chunk: bytes) -> Iterable[bytes]:
         if not chunk:
@@ -287,15 +303,23 @@ class Transfer:
             return None
         return exchange.failure(f"{self.shown}: the download ended after {size} of {total} bytes")
 
-    async def _save(self, data: bytearray) -> None:
+    async def _save(self, data: bytes) -> None:
+        await self._written()
         size = self._part.size + len(data)
         if self._until is not None and size > self._until:
             raise self.invalid(
                 f"{self.shown}: {size} bytes came where {self._until} were promised; "
                 "nothing was saved"
             )
-        await self._exchanger.in_thread(self._part.write, data)
-        self._report()
+        if self._exchanger.suspends and len(data) >= self._chunk_size:
+            self._writer.begin(data)  # as much again may be there when it is written
+        else:
+            await self._exchanger.in_thread(self._part.write, data)
+            self._report()
+
+    async def _written(self) -> None:
+        if await self._writer.finish():
+            self._report()
 
     def _report(self) -> None:
         self._tell(Progress(self._part.size, self.total, self.resumed, self._attempt))

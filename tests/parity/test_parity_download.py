@@ -15,7 +15,7 @@ import anyio
 import pytest
 import requests
 from downloads import CONTENT, OTHER, Source, chunked, cut, left_in, part, raw
-from drivers import DRIVERS, Driver, wait_until, within
+from drivers import DRIVERS, LIBRARY_DRIVERS, Driver, wait_until, within
 from rest_drivers import RestDriver
 
 from requests_connection_manager import (
@@ -42,7 +42,7 @@ from requests_connection_manager.testing import (
     sized,
 )
 
-WORLDS = [*DRIVERS, *(f"rest, {name}" for name in DRIVERS)]
+WORLDS = [*DRIVERS, *(f"rest, {name}" for name in LIBRARY_DRIVERS)]
 
 
 class World:
@@ -50,6 +50,7 @@ class World:
 
     def __init__(self, name, server, stack):
         kind, _, loop = name.rpartition(", ")
+        self.loop = loop
         self.is_sync = loop == "sync"
         self._driver = RestDriver(loop, stack) if kind else Driver(loop, stack)
         self._server = server
@@ -798,7 +799,9 @@ def test_what_a_callback_raises_ends_the_download(world, source, url, path, serv
     assert caught.value is error
     assert len(source.asked) == attempt
     assert left_in(path.parent) == []
-    wait_until(lambda: server.open_connections == 0)
+    # Over aiohttp an answer that is there whole leaves its connection free, read or not.
+    kept = 1 if world.loop == "aiohttp" and attempt == 2 else 0
+    wait_until(lambda: server.open_connections <= kept)
 
 
 def test_a_bar(world, source, url, path, capsys):

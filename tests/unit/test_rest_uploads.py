@@ -193,6 +193,41 @@ def test_a_large_file_is_read_in_pieces(client, rest, tmp_path):
     assert (here in threads) == rest.is_sync
 
 
+def test_what_is_stored_visits_a_thread_once_for_several_pieces(
+    client, rest, tmp_path, monkeypatch
+):
+    visits, run_sync = [], anyio.to_thread.run_sync
+
+    def counted(function, *args, **kwargs):
+        visits.append(function)
+        return run_sync(function, *args, **kwargs)
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", counted)
+    content = os.urandom(20 * _sources.CHUNK + 1)
+    (tmp_path / "stored").write_bytes(content)
+    client.put("/sink", content=tmp_path / "stored")
+    assert len(visits) == (0 if rest.is_sync else 3)
+
+
+def test_what_is_not_stored_is_not_read_ahead(client, rest):
+    told, seen = [], []
+
+    def generate():
+        for number in range(4):
+            seen.append((number, told[-1].sent))
+            yield bytes([number])
+
+    client.put("/sink", content=generate(), upload_progress=told.append)
+    assert seen == [(0, 0), (1, 1), (2, 2), (3, 3)]
+
+
+def test_a_large_upload_under_a_deadline_arrives_as_it_is(client, server, tmp_path):
+    content = os.urandom(3 * _sources.CHUNK + 5)
+    (tmp_path / "stored").write_bytes(content)
+    client.put("/sink", content=tmp_path / "stored", total_timeout=60)
+    assert server.requests[-1].body == content
+
+
 def test_a_generator_and_a_pipe_are_read_on_threads_by_the_async_client(client, rest):
     threads = set()
 
