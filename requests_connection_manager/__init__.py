@@ -16,6 +16,10 @@ from ._lazy_names import lazy_names
 if TYPE_CHECKING:
     from .adapter import PipelineAdapter
     from .async_manager import AsyncConnectionManager
+    from .batch.journal import Journal, JournalEntry
+    from .batch.json_lines_journal import JsonLinesJournal
+    from .batch.result import BatchResult
+    from .batch.sqlite_journal import SqliteJournal
     from .client_patterns import (
         RETRYABLE_STATUS_CODES,
         RateLimitedClient,
@@ -64,9 +68,11 @@ if TYPE_CHECKING:
         ConnectionManagerError,
         DeadlineExceeded,
         HTTPError,
+        JournalError,
         MaxRetriesExceeded,
         RateLimitError,
         RateLimitExceeded,
+        RecordedFailure,
         TimeoutError,
         TooManyRequests,
         ValidationError,
@@ -92,6 +98,10 @@ __version__ = "1.0.0"
 _NAMES_OF = {
     "adapter": ("PipelineAdapter",),
     "async_manager": ("AsyncConnectionManager",),
+    "batch.journal": ("Journal", "JournalEntry"),
+    "batch.json_lines_journal": ("JsonLinesJournal",),
+    "batch.result": ("BatchResult",),
+    "batch.sqlite_journal": ("SqliteJournal",),
     "client_patterns": (
         "RETRYABLE_STATUS_CODES",
         "RateLimitedClient",
@@ -140,9 +150,11 @@ _NAMES_OF = {
         "ConnectionManagerError",
         "DeadlineExceeded",
         "HTTPError",
+        "JournalError",
         "MaxRetriesExceeded",
         "RateLimitError",
         "RateLimitExceeded",
+        "RecordedFailure",
         "TimeoutError",
         "TooManyRequests",
         "ValidationError",
@@ -188,6 +200,7 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "AuthenticationError",
+    "BatchResult",
     "BatchResults",
     "BreakerRefused",
     "BreakerStateChanged",
@@ -218,6 +231,10 @@ __all__ = [
     "FixedWindowRateLimiter",
     "HTTPError",
     "HookType",
+    "Journal",
+    "JournalEntry",
+    "JournalError",
+    "JsonLinesJournal",
     "JsonLinesParser",
     "LimiterRefused",
     "LimiterWaited",
@@ -229,6 +246,7 @@ __all__ = [
     "RateLimitExceeded",
     "RateLimitedClient",
     "RateLimiter",
+    "RecordedFailure",
     "RequestContext",
     "RequestData",
     "ResponseContext",
@@ -239,6 +257,7 @@ __all__ = [
     "ServerSentEvent",
     "ServiceError",
     "ServiceTimeoutError",
+    "SqliteJournal",
     "SystemClock",
     "TimeoutError",
     "TokenBucketRateLimiter",

@@ -13,6 +13,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     AsyncIterator,
+    Awaitable,
     Callable,
     Dict,
     Iterable,
@@ -28,9 +29,16 @@ import anyio
 import anyio.to_thread
 
 from . import defaults
-from ._async import AsyncHttpxHop, close_shielded, read_or_close
-from ._httpx_calls import HttpxCalls
-from .batch import arun_batch, check_batch
+from ._async import (
+    AsyncHttpxHop,
+    close_shielded,
+    read_or_close,
+    send_following,
+    send_once,
+)
+from ._httpx_calls import Answer, HttpxCalls
+from ._httpx_shortcuts import Shortcuts
+from .batch.faces import AsyncBatching
 from .checks import refuse_unknown
 from .plugins import AsyncPluginManager, ErrorContext, HookType, RequestContext, ResponseContext
 from .policies.retry_budget import RetryBudget
@@ -41,7 +49,10 @@ from .transport import LIBRARY_ASYNC_CLIENT, USE_CLIENT_DEFAULT, hx, is_replaced
 from .types import AsyncBatchResults, Clock, RequestData
 
 if TYPE_CHECKING:
+    from .batch.recorder import Responses
     from .streaming.exchange import Exchanger
+
+_SHORTCUTS = Shortcuts(LIBRARY_ASYNC_CLIENT)
 
 _hook_threads: contextvars.ContextVar[Optional[anyio.CapacityLimiter]] = contextvars.ContextVar(
     "requests_connection_manager_hook_threads", default=None
@@ -53,7 +64,9 @@ async def run_in_thread(hook: Callable[[Any], Any], context: Any) -> Any:
     return await anyio.to_thread.run_sync(hook, context, limiter=_hook_threads.get())
 
 
-class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
+class AsyncConnectionManager(
+    AsyncStreaming, AsyncBatching[hx.Response], HttpxCalls, RenewableAsyncClient
+):
     """An ``httpx.AsyncClient`` with retries, rate limit, circuit breaker, deadline and hooks.
 
     Everything that works with a client works with it, on asyncio and on trio. Takes the parameters
@@ -65,6 +78,9 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         kept, unless ``limits`` is given.
     :param auth: any httpx auth, as ``httpx.AsyncClient(auth=…)``.
     :param verify: also an ``ssl.SSLContext``.
+    :param http_backend: what sends and receives: ``"httpx"``, or ``"aiohttp"`` (extra ``aiohttp``),
+        which takes a fraction of the time, for HTTP/1.1 on asyncio only. The client stays one of
+        httpx, with its errors, timeouts, limits and cookies.
     :raises TypeError: for a value of the wrong type, naming it.
     :raises ValueError: for a value out of range or contradictory settings, naming them.
 
@@ -140,6 +156,7 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         transport: Optional[hx.AsyncBaseTransport] = None,
         trust_env: bool = True,
         default_encoding: Union[str, Callable[[bytes], str]] = "utf-8",
+        http_backend: str = defaults.DEFAULT_HTTP_BACKEND,
         **unknown: NoReturn,
     ) -> None:
         given = dict(locals())
@@ -216,10 +233,13 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         response: hx.Response = await self._verb("delete", url, kwargs)
         return response
 
-    async def _verb(self, name: str, url: Union[hx.URL, str], kwargs: Mapping[str, Any]) -> Any:
+    def _verb(
+        self, name: str, url: Union[hx.URL, str], kwargs: Mapping[str, Any]
+    ) -> Awaitable[Any]:
         if is_replaced(LIBRARY_ASYNC_CLIENT, name):
-            return await getattr(super(), name)(url, **kwargs)
-        return await self.request(name.upper(), url, **kwargs)
+            double: Awaitable[Any] = getattr(super(), name)(url, **kwargs)
+            return double
+        return self.request(name.upper(), url, **kwargs)
 
     async def send(
         self,
@@ -240,9 +260,11 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         """Send one hop of a call: httpx calls this for each redirect and each leg of an auth."""
         return await self._send_hop(request)
 
-    async def send_once(self, request: hx.Request) -> hx.Response:
+    def send_once(self, request: hx.Request) -> Answer:
         """Send exactly once, without the pipeline."""
-        return await super()._send_single_request(request)
+        if _SHORTCUTS.sends_once(self, AsyncConnectionManager):
+            return send_once(self, request)
+        return super()._send_single_request(request)
 
     # -- how it is done here
 
@@ -251,11 +273,17 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
 
         return AsyncHttpxExchanger(self)
 
-    async def _send_upstream(self, request: hx.Request, **options: Any) -> hx.Response:
-        return await super(HttpxCalls, self).send(request, **options)
+    def _send_upstream(
+        self, request: hx.Request, stream: bool, auth: Any, follow_redirects: Any
+    ) -> Answer:
+        if _SHORTCUTS.sends(self, HttpxCalls, request, auth):
+            return send_following(self, request, stream, self._follows(follow_redirects))
+        return super(HttpxCalls, self).send(
+            request, stream=stream, auth=auth, follow_redirects=follow_redirects
+        )
 
-    async def _send_own(self, request: hx.Request, **options: Any) -> hx.Response:
-        return await self.send(request, **options)
+    def _send_own(self, request: hx.Request, **options: Any) -> Answer:
+        return self.send(request, **options)
 
     async def _read_or_close(self, response: hx.Response) -> None:
         await read_or_close(response)
@@ -263,8 +291,8 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
     async def _close_response(self, response: hx.Response) -> None:
         await close_shielded(response)
 
-    async def _before(self, context: RequestContext) -> None:
-        await self._plugins.run_pre_request_hooks(context)
+    def _before(self, context: RequestContext) -> Awaitable[None]:
+        return self._plugins.run_pre_request_hooks(context)
 
     async def _run_post_response_hooks(self, context: ResponseContext) -> None:
         await self._plugins.run_post_response_hooks(context)
@@ -313,6 +341,8 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
             one is raised, and what had not started is left out.
         :raises TypeError: for an item of another form, with its index.
         """
+        from .batch import arun_batch, check_batch
+
         checked = check_batch(requests_data, max_workers)
 
         async def perform(item: Tuple[str, str, Dict[str, Any]]) -> hx.Response:
@@ -325,3 +355,11 @@ class AsyncConnectionManager(AsyncStreaming, HttpxCalls, RenewableAsyncClient):
         finally:
             _hook_threads.reset(token)
         return results
+
+    def _batch_responses(self) -> Responses:
+        from .batch._httpx_responses import HttpxResponses
+
+        return HttpxResponses(self)
+
+    def _enter_batch(self, max_workers: int) -> None:
+        _hook_threads.set(anyio.CapacityLimiter(max_workers))

@@ -385,3 +385,18 @@ def downloads(manager: ConnectionManager) -> Tuple[int, Optional[str], float]:
 async def async_downloads(manager: AsyncConnectionManager) -> Path:
     done = await manager.download("https://api.test/", "file", progress=True, total_timeout=60)
     return done.path
+
+
+def batches(manager: ConnectionManager) -> List[int]:
+    calls = (("GET", f"https://api.test/{number}") for number in range(3))
+    results = manager.iter_batch(calls, ordered=True, progress=lambda done, total: None)
+    statuses = [result.result().status_code for result in results]
+    for result in manager.iter_batch([("GET", "https://api.test/")], journal=Path("done.db")):
+        if result.response is not None and result.error is None:
+            logging.info("%d %s %s", result.index, result.key, result.response.ok)
+    return statuses
+
+
+async def async_batches(manager: AsyncConnectionManager) -> List[int]:
+    async with manager.aiter_batch([("GET", "https://api.test/")], total=1) as results:
+        return [result.result().status_code async for result in results]

@@ -65,6 +65,14 @@ def test_parameters_of_the_asynchronous_manager_are_named() -> None:
     assert not [name for name in beyond if f"`{name}`" not in text]
 
 
+def test_defaults_of_the_asynchronous_manager_alone_are_as_documented() -> None:
+    shown = rows("configuration.md", "asynchronous parameter")
+    assert [row[0] for row in shown] == ["`http_backend`"]
+    for row in shown:
+        default = parameters(AsyncConnectionManager)[row[0].strip("`")]
+        assert ast.literal_eval(row[1].strip("`")) == default
+
+
 def test_both_managers_have_the_same_defaults() -> None:
     theirs = parameters(AsyncConnectionManager)
     for name, default in parameters(ConnectionManager).items():

@@ -1,7 +1,7 @@
-"""Fan-out: many calls at once, results in order.
+"""A whole batch at once: results in order, in a list.
 
-Holds the check of what a batch is given and the two loops, one on threads, one on tasks, which
-are all that differs between the managers. Knows no HTTP library.
+Holds the two loops, one on threads, one on tasks, which are all that differs between the managers.
+Knows no HTTP library.
 """
 
 from __future__ import annotations
@@ -9,108 +9,15 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from typing import Any, Awaitable, Callable, Iterable, List, Optional, Set, Tuple, TypeVar
+from typing import Any, Awaitable, Callable, List, Optional, TypeVar
 
-from .redaction import redact_text
+from .crew import Crew, Dismissed, current_crew
+from .items import Item
 
 # For all threads of a batch that was interrupted, of which few take more than a moment.
 _FAREWELL_SECONDS = 1.0
 
 T = TypeVar("T")
-Item = Tuple[str, str, Any]
-
-
-def check_batch(requests_data: Iterable[Any], max_workers: Any) -> List[Item]:
-    """Return the items of a batch, all of them checked.
-
-    :raises TypeError: when an item is not ``(method, url, kwargs)``; the message has its index.
-    :raises ValueError: when ``max_workers`` is below 1.
-
-    >>> check_batch([("GET", "https://api.test/", {}), ("GET",)], 5)
-    Traceback (most recent call last):
-    ...
-    TypeError: requests_data[1] must be a (method, url, kwargs) tuple, not ('GET',)
-    """
-    if isinstance(max_workers, bool) or not isinstance(max_workers, int):
-        raise TypeError(f"max_workers must be an int of at least 1, not {max_workers!r}")
-    if max_workers < 1:
-        raise ValueError(f"max_workers must be an int of at least 1, not {max_workers!r}")
-    if isinstance(requests_data, (str, bytes)) or not hasattr(requests_data, "__iter__"):
-        raise TypeError(
-            "requests_data must be an iterable of (method, url, kwargs), not "
-            + redact_text(repr(requests_data))
-        )
-    return [_check_item(index, item) for index, item in enumerate(requests_data)]
-
-
-def _check_item(index: int, item: Any) -> Item:
-    where = f"requests_data[{index}]"
-    if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
-        shown = f"a {type(item).__name__}" if isinstance(item, dict) else redact_text(repr(item))
-        raise TypeError(f"{where} must be a (method, url, kwargs) tuple, not {shown}")
-    method, url, kwargs = (*item, {})[:3]
-    if not isinstance(method, str):
-        raise TypeError(f"{where}: method must be a str, not {method!r}")
-    # Whatever has a text of its own may be a URL: those of httpx, yarl, furl.
-    speaks: Any = type(url).__str__
-    if not isinstance(url, (str, bytes)) and speaks is object.__str__:
-        raise TypeError(f"{where}: url must be a str or a URL object, not {url!r}")
-    if kwargs is None:
-        kwargs = {}
-    if not isinstance(kwargs, dict) or not all(isinstance(name, str) for name in kwargs):
-        raise TypeError(f"{where}: kwargs must be a dict with str keys")
-    return method, url, kwargs
-
-
-class Crew:
-    """The workers of a running batch, and the way to make them stop.
-
-    A worker that sleeps wakes up, one that waits for its socket has it shut down under it.
-    """
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._wires: Set[Any] = set()
-
-    def enter(self, wire: Any) -> None:
-        """Register a wire that is about to block."""
-        with self._lock:
-            self._wires.add(wire)
-        # After it, or a dismissal in between would find no wire to end.
-        self.check()
-
-    def leave(self, wire: Any) -> None:
-        """Take a wire off again."""
-        with self._lock:
-            self._wires.discard(wire)
-
-    def check(self) -> None:
-        """Raise :class:`Dismissed` when the batch was stopped."""
-        if self.stopping.is_set():
-            raise Dismissed
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep, unless the batch is stopped."""
-        self.stopping.wait(seconds)
-        self.check()
-
-    def dismiss(self) -> None:
-        """Stop everybody."""
-        self.stopping.set()
-        with self._lock:
-            wires = list(self._wires)
-        for wire in wires:
-            wire.end()
-
-
-class Dismissed(BaseException):
-    """A call of a batch that was interrupted. Not an ``Exception``: it is a cancellation."""
-
-
-current_crew: contextvars.ContextVar[Optional[Crew]] = contextvars.ContextVar(
-    "requests_connection_manager_crew", default=None
-)
 
 
 class _Results:
@@ -232,3 +139,6 @@ async def arun_batch(
         for _ in range(min(max_workers, len(items))):
             group.start_soon(work)
     return results.outcome()
+
+
+__all__ = ["arun_batch", "run_batch"]
