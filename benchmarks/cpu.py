@@ -1,62 +1,118 @@
-"""CPU time per request: small requests, the pipeline alone, many endpoint patterns."""
+"""CPU time per request: small requests, and the pipeline alone."""
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import json
 from typing import Any, Callable, Dict, Iterator, List
 
 import requests
+import urllib3
 
-from benchmarks.measure import Figure, Scale, added, compare, process_time_of, take_turns
-from benchmarks.server import serving
+from benchmarks.measure import (
+    Figure,
+    Scale,
+    added,
+    compare,
+    interleave,
+    process_time_of,
+    take_turns,
+)
+from benchmarks.server import BODY, serving
 from benchmarks.subjects import (
+    CREDENTIALS,
     AnsweredHop,
     CannedAdapter,
+    answered,
     canned_manager,
     canned_session,
+    check_head,
     full_manager,
 )
+from requests_connection_manager import ConnectionManager
 
 _POSTED: Any = {"text": "x" * 1000, "number": 1}
+_POSTED_BYTES = json.dumps(_POSTED).encode()
 _NO_NETWORK = "http://127.0.0.1:1"
+_TARGET = 0.60
+_BARE = "requests.Session"
+
+Call = Callable[[], object]
 
 
 def small_requests(scale: Scale) -> Iterator[Figure]:
-    """Compare one keep-alive GET, and one POST of 1 KB JSON, with everything on to bare."""
-    with serving() as origin:
-        url = f"{origin}/json"
-        with full_manager(origin) as manager, requests.Session() as session:
-            pairs = take_turns(
-                process_time_of(lambda: manager.get(url), scale.calls),
-                process_time_of(lambda: session.get(url), scale.calls),
-                scale.rounds,
-            )
-            yield compare("GET, everything on", pairs, 0.75)
-            pairs = take_turns(
-                process_time_of(lambda: manager.post(url, json=_POSTED), scale.calls),
-                process_time_of(lambda: session.post(url, json=_POSTED), scale.calls),
-                scale.rounds,
-            )
-            yield compare("POST 1 KB JSON, everything on", pairs, 0.75)
-        with requests.Session() as session:
-            yield from _plain_manager(scale, url, session)
+    """Compare a keep-alive GET, and a POST of 1 KB JSON, with everything on to bare requests."""
+    with contextlib.ExitStack() as stack:
+        origin = stack.enter_context(serving())
+        manager = stack.enter_context(full_manager(origin))
+        plain = stack.enter_context(ConnectionManager(**_OFF))
+        session = stack.enter_context(requests.Session())
+        # The headers that requests sends: they are part of the work.
+        pool = stack.enter_context(urllib3.PoolManager(headers=dict(session.headers)))
+        _prove(manager, origin, CREDENTIALS)
+        _prove(session, origin)
+        get: Dict[str, Call] = {
+            "ours": _get(manager, origin),
+            "bare": _get(session, origin),
+            "plain": _get(plain, origin),
+            "urllib3": lambda: _answered(pool.request("GET", f"{origin}/json")),
+        }
+        post: Dict[str, Call] = {
+            "ours": _post(manager, origin),
+            "bare": _post(session, origin),
+            "urllib3": lambda: _answered(_posted_by(pool, origin)),
+        }
+        for method, calls in (("GET", get), ("POST 1 KB JSON", post)):
+            turns = {name: process_time_of(call, scale.calls) for name, call in calls.items()}
+            yield from _figures(method, interleave(turns, scale.rounds))
 
 
-def _plain_manager(scale: Scale, url: str, session: requests.Session) -> Iterator[Figure]:
-    from requests_connection_manager import ConnectionManager
+_OFF: Dict[str, Any] = {
+    "rate_limit_requests": None,
+    "max_retries": 0,
+    "circuit_breaker_failure_threshold": None,
+}
 
-    off: Dict[str, Any] = {
-        "rate_limit_requests": None,
-        "max_retries": 0,
-        "circuit_breaker_failure_threshold": None,
+
+def _figures(method: str, measured: Dict[str, List[float]]) -> Iterator[Figure]:
+    names = {
+        "ours": (f"sync {method}, everything on", _TARGET),
+        "plain": (f"sync {method}, everything off", None),
+        "urllib3": (f"urllib3 instead of ours, {method}", None),
     }
-    with ConnectionManager(**off) as manager:
-        pairs = take_turns(
-            process_time_of(lambda: manager.get(url), scale.calls),
-            process_time_of(lambda: session.get(url), scale.calls),
-            scale.rounds,
-        )
-        yield compare("GET, everything off", pairs, None)
+    for subject, (name, target) in names.items():
+        if subject in measured:
+            pairs = list(zip(measured[subject], measured["bare"]))
+            yield compare(name, pairs, target, beside=_BARE)
+
+
+def _get(session: requests.Session, origin: str) -> Call:
+    return lambda: answered(session.get(f"{origin}/json"))
+
+
+def _post(session: requests.Session, origin: str) -> Call:
+    return lambda: answered(session.post(f"{origin}/json", json=_POSTED))
+
+
+def _posted_by(pool: urllib3.PoolManager, origin: str) -> urllib3.BaseHTTPResponse:
+    # What its own json= does came with urllib3 2.1.
+    body = json.dumps(_POSTED).encode()
+    headers = {**pool.headers, "Content-Type": "application/json"}
+    return pool.request("POST", f"{origin}/json", body=body, headers=headers)
+
+
+def _answered(response: urllib3.BaseHTTPResponse) -> None:
+    if response.status != 200 or response.data != BODY:
+        raise AssertionError(f"not the answer: {response!r}")
+
+
+def _prove(session: requests.Session, origin: str, *more: bytes) -> None:
+    length = b"content-length: %d" % len(_POSTED_BYTES)
+    for number in range(3):
+        target = f"/head?{number}"
+        check_head(session.get(origin + target).content, f"GET {target} ", *more)
+        posted = session.post(origin + target, json=_POSTED)
+        check_head(posted.content, f"POST {target} ", length, b"application/json", *more)
 
 
 def pipeline(scale: Scale) -> Iterator[Figure]:
@@ -84,47 +140,3 @@ def pipeline(scale: Scale) -> Iterator[Figure]:
             scale.rounds,
         )
         yield added("pipeline: one call, beyond a bare session", pairs, 25)
-
-
-_Patterns = Callable[[int], List[str]]
-
-
-def _hosts(count: int) -> List[str]:
-    return [f"http://host-{number}.test/v1/*" for number in range(count)]
-
-
-def _wildcards(count: int) -> List[str]:
-    return [f"*.zone-{number}.test" for number in range(count)]
-
-
-def _paths(count: int) -> List[str]:
-    return [f"{_NO_NETWORK}/v1/resource-{number}" for number in range(count)]
-
-
-def endpoints(scale: Scale) -> Iterator[Figure]:
-    """Compare 10,000 endpoint patterns to one: the whole call, each to a URL not seen before."""
-    count = 10_000 if scale.full else 1_000
-    layouts: Dict[str, _Patterns] = {
-        "of other hosts": _hosts,
-        "with wildcards": _wildcards,
-        "of one host": _paths,
-    }
-    for text, patterns in layouts.items():
-        with _patterned(patterns(count)) as many, _patterned(patterns(1)) as one:
-            pairs = take_turns(
-                process_time_of(_fresh_urls(many), scale.calls),
-                process_time_of(_fresh_urls(one), scale.calls),
-                scale.rounds,
-            )
-        yield compare(f"{count:,} endpoint patterns {text}", pairs, 1.1)
-
-
-def _patterned(patterns: List[str]) -> Any:
-    return canned_manager(
-        _NO_NETWORK, endpoint_configs={pattern: {"timeout": 20} for pattern in patterns}
-    )
-
-
-def _fresh_urls(manager: Any) -> Callable[[], object]:
-    numbers = itertools.count()
-    return lambda: manager.get(f"{_NO_NETWORK}/v1/resource-0/{next(numbers)}")

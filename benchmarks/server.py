@@ -4,7 +4,8 @@ Holds the server (run as a script, it prints its port and ends with its standard
 :func:`serving`, which starts it. Knows nothing of the package. Paths::
 
     /json          70 bytes of JSON, keep-alive; whatever the method and the body
-    /sleep/50      the same after 50 ms
+    /head?7        the head of the request, as it came; what follows "/head" is the caller's
+    /sleep/50      the same as /json after 50 ms
     /stream/1000   1000 bytes
 """
 
@@ -31,6 +32,7 @@ class Server(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._received = b""
+        self._head = b""
         self._path: Optional[bytes] = None
         self._body_left = 0
         self._left_to_stream = 0
@@ -50,7 +52,7 @@ class Server(asyncio.Protocol):
                 end = self._received.find(b"\r\n\r\n")
                 if end < 0:
                     return
-                head = self._received[:end]
+                head = self._head = self._received[:end]
                 self._path, self._body_left = head.split(b" ", 2)[1], _content_length(head)
                 self._received = self._received[end + 4 :]
             if len(self._received) < self._body_left:
@@ -69,6 +71,8 @@ class Server(asyncio.Protocol):
             self._left_to_stream = int(path[8:])
             self.transport.write(_HEAD % self._left_to_stream)
             self._stream()
+        elif path.startswith(b"/head"):
+            self.transport.write(_HEAD % len(self._head) + self._head)
         else:
             self.transport.write(_ANSWER)
 

@@ -1,4 +1,8 @@
-"""What is measured: managers with everything on, and adapters that answer from memory."""
+"""What is measured: managers with everything on, adapters that answer from memory; checks.
+
+What is fast and wrong must not win: :func:`answered` looks at every answer, within the time that is
+taken of both sides; :func:`check_head` looks at what the server got.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +57,22 @@ def _hook(manager: Any) -> None:
     manager.register_pre_request_hook(hook)
     manager.register_post_response_hook(hook)
     manager.register_error_hook(hook)
+
+
+def answered(response: Any) -> None:
+    """Check an answer of ``/json``, of requests or httpx."""
+    if response.status_code != 200 or response.content != BODY:
+        raise AssertionError(f"not the answer: {response!r}")
+
+
+def check_head(head: bytes, target: str, *more: bytes) -> None:
+    """Check that a request came as it was meant: its target, and other parts of its head."""
+    first, rest = head.split(b"\r\n", 1)
+    if target.encode() not in first or not all(part in rest.lower() for part in more):
+        raise AssertionError(f"not the request: {head!r}")
+
+
+CREDENTIALS = b"authorization: bearer a-token"
 
 
 class CannedAdapter(BaseAdapter):

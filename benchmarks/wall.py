@@ -1,21 +1,23 @@
-"""Wall time: a batch beside the ideal, importing beside importing requests, the async client."""
+"""A batch beside the ideal, importing beside importing requests."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Awaitable, Callable, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import httpx
 
-from benchmarks.measure import Figure, Scale, compare, take_turns, wall_time_of
+from benchmarks.asynchronous import seconds_of
+from benchmarks.measure import Figure, Scale, compare, skipped, take_turns, wall_time_of
 from benchmarks.server import serving
-from benchmarks.subjects import full_async_manager, full_manager
+from benchmarks.subjects import answered, full_async_manager, full_manager
 from requests_connection_manager import RequestData
 
 _CALL_SECONDS = 0.05
@@ -35,9 +37,8 @@ def batch(scale: Scale) -> Iterator[Figure]:
         yield _against_ideal("batch, sync", seconds, ideal)
         seconds, bare = asyncio.run(_async_batches(origin, data, rounds + 1))
         yield _against_ideal("batch, async", seconds, ideal)
-        yield compare(
-            "batch, async, beside httpx.AsyncClient", list(zip(seconds, bare))[1:], None, "s"
-        )
+        pairs = list(zip(seconds, bare))[1:]
+        yield compare("batch, async, beside httpx", pairs, None, "s", beside="httpx.AsyncClient")
 
 
 async def _async_batches(
@@ -49,22 +50,22 @@ async def _async_batches(
             began = time.perf_counter()
             _all_done(await manager.batch_request(data, _WORKERS))
             seconds.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            await _perform(lambda: client.get(url), len(data), _WORKERS)
-            bare.append(time.perf_counter() - began)
+            bare.append(await seconds_of(lambda: client.get(url), len(data), _WORKERS))
     return seconds, bare
 
 
 def _all_done(results: List[Any]) -> None:
-    failed = [result for result in results if isinstance(result, Exception)]
-    if failed:
-        raise failed[0]
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        answered(result)
 
 
 def _against_ideal(name: str, seconds: List[float], ideal: float) -> Figure:
     # The first one opened the connections.
     median = statistics.median(seconds[1:])
-    return Figure(name, median * 1e3, ideal * 1e3, median / ideal, 1.35, "ms")
+    ratio = median / ideal
+    return Figure(name, median * 1e3, ideal * 1e3, ratio, 1.35, "ms", beside="the ideal")
 
 
 _IMPORT = """
@@ -80,6 +81,10 @@ _IMPORTS = {
     "import requests_connection_manager": "import requests_connection_manager",
     "import ConnectionManager": "from requests_connection_manager import ConnectionManager",
 }
+# pybreaker imports both where they are installed.
+_BESIDE = ("redis", "tornado")
+_HIDE = f"import sys; sys.modules.update(dict.fromkeys({_BESIDE!r}))\n"
+_TARGET = 1.15
 
 
 def imports(scale: Scale) -> Iterator[Figure]:
@@ -89,46 +94,23 @@ def imports(scale: Scale) -> Iterator[Figure]:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
-        def importing(statement: str) -> Callable[[], float]:
-            command = [sys.executable, "-c", _IMPORT.format(statement=statement)]
-            return lambda: float(subprocess.check_output(command, env=environment)) * 1e3
+        def figure(name: str, ours: str, first: str) -> Figure:
+            turn = _importing(first, ours, environment)
+            bare = _importing(first, "import requests", environment)
+            pairs = take_turns(turn, bare, scale.rounds)
+            return compare(name, pairs, _TARGET, "ms", beside="requests")
 
-        for name, ours in _IMPORTS.items():
-            pairs = take_turns(importing(ours), importing("import requests"), scale.rounds)
-            yield compare(name, pairs, 1.25, "ms")
-
-
-def async_client(scale: Scale) -> Iterator[Figure]:
-    """Compare the asynchronous manager to ``httpx.AsyncClient``, one at a time and 100 at once."""
-    with serving() as origin:
-        for concurrent in (1, 100):
-            pairs = asyncio.run(_async_turns(scale, origin, concurrent))
-            yield compare(f"async GET, {concurrent} at a time, everything on", pairs, None)
-
-
-async def _async_turns(scale: Scale, origin: str, concurrent: int) -> List[Tuple[float, float]]:
-    url = f"{origin}/json"
-    calls = max(scale.calls, concurrent)
-    pairs = []
-    async with full_async_manager(origin) as manager, httpx.AsyncClient() as client:
-        for _ in range(scale.rounds + 1):
-            bare = await _cpu_of(lambda: client.get(url), calls, concurrent)
-            ours = await _cpu_of(lambda: manager.get(url), calls, concurrent)
-            pairs.append((ours, bare))
-    return pairs[1:]
+        for name, statement in _IMPORTS.items():
+            yield figure(name, statement, _HIDE)
+        name, statement = list(_IMPORTS.items())[-1]
+        name += ", redis and tornado installed"
+        missing = [module for module in _BESIDE if importlib.util.find_spec(module) is None]
+        if missing:
+            yield skipped(name, f"not installed: {', '.join(missing)}", _TARGET)
+        else:
+            yield figure(name, statement, "")
 
 
-async def _cpu_of(get: Callable[[], Awaitable[Any]], calls: int, concurrent: int) -> float:
-    began = time.process_time()
-    await _perform(get, calls, concurrent)
-    return (time.process_time() - began) / calls * 1e6
-
-
-async def _perform(get: Callable[[], Awaitable[Any]], calls: int, concurrent: int) -> None:
-    numbers = iter(range(calls))
-
-    async def worker() -> None:
-        for _ in numbers:
-            await get()
-
-    await asyncio.gather(*(worker() for _ in range(concurrent)))
+def _importing(first: str, statement: str, environment: Dict[str, str]) -> Callable[[], float]:
+    command = [sys.executable, "-c", first + _IMPORT.format(statement=statement)]
+    return lambda: float(subprocess.check_output(command, env=environment)) * 1e3
