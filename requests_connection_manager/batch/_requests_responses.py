@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from http.client import responses
 from typing import Any, Optional
 
 import requests
+from requests.structures import CaseInsensitiveDict
 
 from .items import Item
 from .recorder import Parts
@@ -30,9 +32,12 @@ class RequestsResponses:
 
     def rebuild(self, item: Item, parts: Parts) -> requests.Response:
         """Return a response that was made of its parts."""
+        method, url, kwargs = item
         response = requests.Response()
         response.status_code = parts.status
-        response.url = item[1] if isinstance(item[1], str) else str(item[1])
+        response.reason = responses.get(parts.status, "")
+        response.request = _prepared(method, url, kwargs.get("params"))
+        response.url = response.request.url or ""
         response.headers.update(parts.headers)
         response.encoding = requests.utils.get_encoding_from_headers(response.headers)
         response.elapsed = timedelta(seconds=parts.elapsed or 0)
@@ -46,6 +51,17 @@ class RequestsResponses:
         """Let go of a response that nobody gets: a stream would keep its connection."""
         if isinstance(response, requests.Response):
             response.close()
+
+
+def _prepared(method: str, url: Any, params: Any) -> requests.PreparedRequest:
+    request = requests.PreparedRequest()
+    request.prepare_method(method)
+    request.headers = CaseInsensitiveDict()
+    try:
+        request.prepare_url(url, params)
+    except requests.RequestException:  # only a subclass knows what it made of it
+        request.url = str(url)
+    return request
 
 
 __all__ = ["RequestsResponses"]

@@ -134,15 +134,20 @@ class TaskBatch:
     async def _feed(self, group: Any) -> None:
         source = _Source(self._plan.items)
         try:
+            source.begin()
             while True:
                 await self._wait_for_room()
                 raw = await source.next()
                 if raw is _END:
                     break
-                self._admit(raw, group)
+                await self._admit(raw, group)
         except Exception as error:
             # What is under way comes first, since its calls were made.
             self._failure = error
+        except BaseException as crash:
+            self._crashed(crash)
+            if isinstance(crash, anyio.get_cancelled_exc_class()):
+                raise
         finally:
             self._exhausted = True
             while self._idle:
@@ -161,8 +166,15 @@ class TaskBatch:
         if recorder is not None and recorder.failure is not None:
             raise recorder.failure
 
-    def _admit(self, raw: Any, group: Any) -> None:
-        admitted = self._intake.admit(raw)
+    async def _admit(self, raw: Any, group: Any) -> None:
+        admitted: Any = self._intake.job(raw)
+        recorder = self._plan.recorder
+        if recorder is not None and recorder.resuming and isinstance(admitted, Job):
+            if self._is_writing:  # finding waits for the disk then, and so would the event loop
+                entry = await anyio.to_thread.run_sync(recorder.find, admitted)
+            else:
+                entry = recorder.find(admitted)
+            admitted = self._intake.resumed(admitted, entry)
         if admitted is None:
             self._plan.progress.step()
             return
@@ -200,10 +212,8 @@ class TaskBatch:
             response = await self._plan.perform(job.item)
         except Exception as error:
             failure = error
-        except BaseException as crash:  # SystemExit in a hook, a cancellation: the end of it all
-            if not self._stopped:
-                self._failure = crash
-                self.stop()
+        except BaseException as crash:
+            self._crashed(crash)
             if isinstance(crash, anyio.get_cancelled_exc_class()):
                 raise
             return
@@ -215,6 +225,12 @@ class TaskBatch:
         if not self._is_writing:
             self._is_writing = True
             group.start_soon(self._write, self._plan.recorder)
+
+    def _crashed(self, crash: BaseException) -> None:
+        """End it all for what is no failure: SystemExit in a hook or the input, a cancellation."""
+        if not self._stopped:
+            self._failure = crash
+            self.stop()
 
     async def _write(self, recorder: Recorder) -> None:
         """Write what there is, on a thread; those that come meanwhile are written together."""
@@ -240,8 +256,13 @@ class _Source:
     """The input, whatever kind of iterable it is; for one task."""
 
     def __init__(self, items: Any) -> None:
+        self._items = items
         self._asynchronous = hasattr(items, "__aiter__")
-        self._iterator: Any = items.__aiter__() if self._asynchronous else iter(items)
+        self._iterator: Any = None
+
+    def begin(self) -> None:
+        """Begin with the first item."""
+        self._iterator = self._items.__aiter__() if self._asynchronous else iter(self._items)
 
     async def next(self) -> Any:
         """Return the next item, or ``_END``."""

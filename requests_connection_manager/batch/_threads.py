@@ -7,6 +7,7 @@ through queues, which takes about 10 µs for each.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -52,6 +53,7 @@ class ThreadedBatch:
         self._workers = Workers(plan)
         self._source: Optional[Iterator[Any]] = None
         self._failure: Optional[Exception] = None
+        self._process = os.getpid()
         self._closed = False
 
     def open(self) -> None:
@@ -63,6 +65,8 @@ class ThreadedBatch:
 
     def next(self) -> Optional[BatchResult[Any]]:
         """Wait for the next result to give out; ``None``: that was all."""
+        if os.getpid() != self._process:
+            raise RuntimeError("a batch can't go on in a forked process: it has no threads there")
         self._fill()
         while not self._outlet:
             if not self._workers.under_way:
@@ -118,9 +122,17 @@ class ThreadedBatch:
 
     def close(self) -> None:
         """End everything: the calls that are under way, the threads, the input, the journal."""
-        if self._closed:
+        # What it holds belongs to the process that began it: sockets, files, threads.
+        if self._closed or os.getpid() != self._process:
             return
         self._closed = True
+        if self._workers.are_here() and not sys.is_finalizing():
+            # By the collector, at any step of a worker, which may hold the lock of the journal.
+            threading.Thread(target=self._close, name="batch-end", daemon=True).start()
+        else:
+            self._close()
+
+    def _close(self) -> None:
         try:
             self._workers.end()
             self._discard()
@@ -202,9 +214,13 @@ class Workers:
             self._jobs.put(None)
         end = time.monotonic() + _FAREWELL_SECONDS
         for thread in self._threads:
-            # A generator can be closed by the collector, in any thread and at the very end.
-            if thread is not threading.current_thread() and not sys.is_finalizing():
+            # It could not be started; or the collector closes the generator, at the very end.
+            if thread.ident is not None and not sys.is_finalizing():
                 thread.join(max(0.0, end - time.monotonic()))
+
+    def are_here(self) -> bool:
+        """Tell whether this is the thread of one of them."""
+        return threading.current_thread() in self._threads
 
     def left(self) -> Iterator[BatchResult[Any]]:
         """Give the results that nobody has taken."""

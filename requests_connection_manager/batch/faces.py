@@ -68,13 +68,15 @@ class Batching(Generic[R]):
         :param buffer: how many items are taken beyond those under way; default: ``max_workers``.
         :param progress: ``True`` for a bar on the standard error (extra ``progress``), or a
             function ``progress(done, total)``, called in the thread that asks for results.
-        :param total: how many items there will be; default: ``len(requests_data)`` if it has one.
+        :param total: how many items there will be; default: ``len(requests_data)`` if it has one,
+            asked for only where there is ``progress``.
         :param journal: the path of a file in which results are written as they come (an SQLite
             database with the suffix ``.sqlite``, ``.sqlite3`` or ``.db``, else JSON lines), or an
             object of the :class:`~requests_connection_manager.batch.Journal` protocol such as
             :class:`~requests_connection_manager.batch.SqliteJournal`. A batch that is started
             again with it makes only the calls that are not done. A result that was given out is in
-            it. It holds no request headers, and no secrets of URLs; bodies are kept as they are.
+            it. It holds no request headers, and no secrets of URLs; bodies and keys are kept as
+            they are.
         :param key: function of an item that returns a ``str`` or an ``int`` which is no other
             item's; by it the journal knows the item. Default: the index, and then an item must
             have the same method, URL and body as before (secrets left aside).
@@ -96,11 +98,12 @@ class Batching(Generic[R]):
 
         While it is gone through:
 
-        :raises JournalError: the journal is in use by another batch, can't be opened, read or
-            written, or has another item under that index. Calls that are under way by then are
-            finished and their results given out before.
+        :raises JournalError: the journal is in use by another batch, is a file of something else,
+            can't be opened, read or written, or has another item under that index. Calls that are
+            under way by then are finished and their results given out before.
 
-        The generator is for one thread at a time; a client gives any number of them.
+        The generator is for one thread at a time, and for the process that began it (a
+        ``RuntimeError`` in a forked one); a client gives any number of them.
 
         >>> from requests_connection_manager import ConnectionManager
         >>> from requests_connection_manager.testing import FaultServer, reply
@@ -166,7 +169,7 @@ class AsyncBatching(Generic[R]):
           the batch: results come while it waits. One that blocks blocks the event loop.
         - ``max_workers`` is also how many threads run hooks registered with ``blocking=True``.
         - ``key``, ``save`` and ``progress`` are plain functions, called in the event loop. The
-          journal is written on a thread.
+          journal is written on a thread; looking something up there may not take long.
 
         >>> import anyio
         >>> from requests_connection_manager import AsyncConnectionManager

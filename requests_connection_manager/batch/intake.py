@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, Optional, Union
 
 from .items import check_item
+from .journal import JournalEntry
 from .recorder import Job, Recorder
 from .result import BatchResult, Key
 
@@ -29,8 +30,15 @@ class Intake:
     def admit(self, raw: Any) -> Union[Job, BatchResult[Any], None]:
         """Return what to do for an item: a job, or its result already; ``None``: nothing.
 
-        :raises JournalError: the journal has another item in its place, or can't be written.
+        :raises JournalError: the journal has another item in its place, or can't be read.
         """
+        job = self.job(raw)
+        if self._recorder is None or not isinstance(job, Job):
+            return job
+        return self.resumed(job, self._recorder.find(job))
+
+    def job(self, raw: Any) -> Union[Job, BatchResult[Any]]:
+        """Return the job that an item is, or the failure that it is."""
         index = self.taken
         self.taken += 1
         try:
@@ -38,12 +46,17 @@ class Intake:
             key = None if self._key is None else _check_key(index, self._key(raw))
         except Exception as error:
             return BatchResult(index, index, None, error=error)
-        recorder = self._recorder
-        if recorder is None:
+        if self._recorder is None:
             return Job(index, index if key is None else key, item)
-        job = recorder.job(index, key, item)
-        entry = recorder.find(job)
-        return job if entry is None else recorder.replayed(job, entry)
+        return self._recorder.job(index, key, item)
+
+    def resumed(
+        self, job: Job, entry: Optional[JournalEntry]
+    ) -> Union[Job, BatchResult[Any], None]:
+        """Return what is left to do for a job of which the journal has this entry."""
+        if self._recorder is None or entry is None:
+            return job
+        return self._recorder.replayed(job, entry)
 
     def result(self, job: Job, response: Any, error: Optional[Exception]) -> BatchResult[Any]:
         """Return the result of a job; where there is a journal it is to be flushed then."""

@@ -98,7 +98,8 @@ def _written(body: bytes) -> Dict[str, str]:
 class Journal(Protocol):
     """Where a batch writes what it has done, so that it can go on from there.
 
-    All methods block. They are never called by two threads at a time, but by different ones.
+    All methods block. They are never called by two threads at a time, but by different ones, and
+    not by one that was forked off. :meth:`lookup` may be called in an event loop.
     """
 
     def open(self) -> bool:

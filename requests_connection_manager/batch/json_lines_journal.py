@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from typing import BinaryIO, Optional, Sequence, Union
 
 from ..exceptions import JournalError
@@ -16,6 +17,8 @@ from ._key_index import KeyIndex
 from .journal import JournalEntry
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+# How every entry begins; what begins otherwise is somebody else's, and not to be cut off.
+_BEGIN = b'{"key":"'
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
@@ -66,6 +69,8 @@ class JsonLinesJournal:
         except OSError as error:
             raise JournalError(f"the journal can't be opened: {error}") from error
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise JournalError(f"the journal {self.path!r} is no file, but a device or a pipe")
             self._lock(descriptor)
             self._descriptor = descriptor
             self._reading = open(self.path, "rb")  # noqa: SIM115  # closed with the journal
@@ -86,7 +91,7 @@ class JsonLinesJournal:
     def _read_index(self, file: BinaryIO) -> None:
         self._index, offset = KeyIndex(), 0
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") and (offset or _BEGIN.startswith(line[: len(_BEGIN)])):
                 os.ftruncate(self._descriptor, offset)
                 break
             try:
@@ -147,8 +152,8 @@ def _key_of(line: bytes) -> str:
     # A whole entry would take 3 µs more, with a million of them to be read.
     fields = json.loads(line)
     key = fields.get("key") if isinstance(fields, dict) else None
-    if not isinstance(key, str):
-        raise ValueError("it has no key")
+    if not isinstance(key, str) or "url" not in fields:
+        raise ValueError("it has no key and URL")
     return key
 
 

@@ -53,16 +53,20 @@ class Plan:
         self.buffer = max_workers if buffer is None else check_count("buffer", buffer, 0)
         self.window = self.max_workers + self.buffer
         self.return_exceptions = return_exceptions
-        self.progress = BatchProgress(check_progress(progress), _total(requests_data, total))
+        self.progress = BatchProgress(
+            check_progress(progress), _total(requests_data, total, progress)
+        )
         self.recorder = _recorder(journal, responses, **more)
         self.intake = Intake(_check_function("key", more["key"]), self.recorder)
         self.outlet = Outlet(ordered)
         self.context = contextvars.copy_context()
 
 
-def _total(items: Any, total: Optional[int]) -> Optional[int]:
+def _total(items: Any, total: Optional[int], progress: Any) -> Optional[int]:
     if total is not None:
         return check_count("total", total, 0)
+    if progress is None:
+        return None  # the length of some (a query of a database) is a long way
     try:
         return len(items)
     except TypeError:

@@ -74,6 +74,7 @@ class Recorder:
     :param replay: whether what is done already is among the results.
     :param retry_failed: whether what has failed is tried again.
     :param max_body_bytes: longer bodies are not kept.
+    :ivar resuming: whether there is something to find.
     :ivar failure: why the journal can no longer be written to.
     """
 
@@ -95,7 +96,7 @@ class Recorder:
         self._outbox: Deque[JournalEntry] = deque()
         self._writing = threading.Lock()
         self._is_open = False
-        self._resuming = False
+        self.resuming = False
         self._lost = 0
         self.failure: Optional[JournalError] = None
 
@@ -103,7 +104,7 @@ class Recorder:
 
     def open(self) -> None:
         """Open the journal."""
-        self._resuming = self._journal.open()
+        self.resuming = self._journal.open()
         self._is_open = True
 
     def job(self, index: int, key: Optional[Key], item: Item) -> Job:
@@ -115,12 +116,15 @@ class Recorder:
     def find(self, job: Job) -> Optional[JournalEntry]:
         """Return the entry of a job that is not to be done again.
 
-        :raises JournalError: the entry is of another item.
+        :raises JournalError: the entry is of another item, or can't be read.
         """
-        if not self._resuming:
+        if not self.resuming:
             return None
-        with self._writing:
-            entry = self._journal.lookup(str(job.key))
+        try:
+            with self._writing:
+                entry = self._journal.lookup(_storable(str(job.key)))
+        except Exception as error:
+            raise JournalError(f"the journal can't be read: {error}") from error
         if entry is None:
             return None
         if job.fingerprint is not None and entry.fingerprint != job.fingerprint:
@@ -161,7 +165,13 @@ class Recorder:
             saved = kept.get("saved")
         method, url, _ = job.item
         self._outbox.append(
-            JournalEntry(str(job.key), job.fingerprint, method, shown_url(url), **kept)
+            JournalEntry(
+                _storable(str(job.key)),
+                job.fingerprint,
+                _storable(method),
+                _storable(shown_url(url)),
+                **kept,
+            )
         )
         return BatchResult(job.index, job.key, job.item, response, error, saved)
 
@@ -240,10 +250,15 @@ def _as_json(value: Any) -> Any:
 def _failed(error: Exception) -> Dict[str, Any]:
     text = redact_text(str(error))[:_MAX_ERROR_CHARACTERS]
     return {
-        "error": f"{public_name(error)}: {text}",
+        "error": _storable(f"{public_name(error)}: {text}"),
         "status": getattr(error, "status_code", None),
         "attempts": len(getattr(error, "attempts", ())),
     }
+
+
+def _storable(text: str) -> str:
+    """Return a text that can be written as UTF-8: what ``os.fsdecode`` made of bytes can't."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 __all__ = ["Job", "Parts", "Recorder", "Responses"]

@@ -16,6 +16,7 @@ _COLUMNS = (
     *("key", "fingerprint", "method", "url", "status", "headers", "body", "size", "elapsed"),
     *("attempts", "saved", "error"),
 )
+_SELECT_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _TABLE = """
     CREATE TABLE IF NOT EXISTS batch_results (
         key TEXT PRIMARY KEY, fingerprint TEXT, method TEXT, url TEXT, status INTEGER,
@@ -24,6 +25,7 @@ _TABLE = """
     )
 """
 _INSERT = "INSERT OR REPLACE INTO batch_results VALUES ({})".format(", ".join("?" * len(_COLUMNS)))
+_SELECT_ANY = "SELECT {} FROM batch_results LIMIT 1".format(", ".join(_COLUMNS))
 _SELECT = "SELECT {} FROM batch_results WHERE key = ?".format(", ".join(_COLUMNS))
 
 
@@ -60,7 +62,8 @@ class SqliteJournal:
     def open(self) -> bool:
         """Open and lock the database; tell whether there are entries.
 
-        :raises JournalError: another batch uses it; it can't be opened; or it is no database.
+        :raises JournalError: another batch uses it; it can't be opened; or it is no database, or
+            one of something else.
         """
         import sqlite3
 
@@ -81,13 +84,19 @@ class SqliteJournal:
         return entries
 
     def _prepare(self, database: Any) -> bool:
+        import sqlite3
+
         # Before the mode of the journal: memory is not shared with other processes then.
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # Nothing is written to the database of another program, not even the mode.
+        tables = [name for (name,) in database.execute(_SELECT_TABLES)]
+        if tables and "batch_results" not in tables:
+            raise sqlite3.DatabaseError(f"it has no batch_results, but {tables[0]!r}")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"PRAGMA synchronous = {'FULL' if self._sync else 'NORMAL'}")
         database.execute("BEGIN EXCLUSIVE")
         database.execute(_TABLE)
-        row = database.execute("SELECT 1 FROM batch_results LIMIT 1").fetchone()
+        row = database.execute(_SELECT_ANY).fetchone()
         database.execute("COMMIT")
         return row is not None
 

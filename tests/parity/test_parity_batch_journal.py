@@ -11,7 +11,9 @@ import stat
 import subprocess
 import sys
 
+import httpx
 import pytest
+import requests
 from batches import Steps, alive
 from drivers import wait_until
 
@@ -50,6 +52,8 @@ def echo(server):
     server.route("/", lambda received: reply(200, body=received.query, headers=HEADERS))
     return server
 
+
+driver_errors = (requests.HTTPError, httpx.HTTPStatusError)
 
 HEADERS = {
     "Content-Type": "text/plain; charset=utf-8",
@@ -160,6 +164,21 @@ def test_a_status_that_was_raised_is_a_failure(driver, echo, path):
     assert (entry.status, entry.error.split(":")[0]) == (404, "HTTPError")
     (result,) = Steps(driver, face, [("GET", echo.url("/gone"))], journal=path, retry_failed=False)
     assert result.error.status_code == 404
+
+
+def test_a_replayed_response_is_one_of_that_request(run, echo, path):
+    echo.route("/gone", reply(404))
+    items = [("GET", echo.url("/gone?a=1"), {"params": {"b": "c d"}})]
+    (first,), (again,) = run(items, journal=path), run(items, journal=path)
+    assert again.recorded
+    assert str(again.response.url) == str(first.response.url)
+    assert again.response.request.method == "GET"
+    messages = []
+    for result in (first, again):
+        with pytest.raises(driver_errors) as caught:
+            result.response.raise_for_status()
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 # -- what is kept
@@ -281,6 +300,13 @@ def test_keys_of_ones_own(run, echo, path):
     assert texts(results) == list("43210")
 
 
+@pytest.mark.parametrize("key", [2**70, -1, "", "a\nb\0c\u2028", "caf\udce9"], ids=ascii)
+def test_keys_of_any_text(run, echo, path, key):
+    for recorded in (False, True):
+        (result,) = run(calls(echo, 1), journal=path, key=lambda item: key)
+        assert (result.key, result.recorded) == (key, recorded)
+
+
 def test_a_key_of_another_kind_is_a_failure_of_the_item(run, echo):
     (result,) = run(calls(echo, 1), key=lambda item: None)
     assert isinstance(result.error, TypeError)
@@ -301,7 +327,13 @@ def test_a_line_that_was_cut_off_is_dropped(run, echo, tmp_path, tail):
     assert echo.count() == 3
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2\n", '{"id": 1}\n', "[]\n", '{"key": 5}\n'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("a,b\n1,2\n", '{"id": 1}\n', "[]\n", '{"key": 5}\n', '{"key": "a", "value": 1}\n'),
+        *("one word", '{"id": 1}', "[]", "\0" * 9),
+    ],
+)
 def test_a_file_of_something_else_is_left_alone(run, echo, tmp_path, content):
     path = tmp_path / "data.jsonl"
     path.write_text(content)
@@ -316,6 +348,46 @@ def test_a_file_that_is_no_database(run, echo, tmp_path):
     path.write_text("something else" * 100)
     with pytest.raises(JournalError, match=r"data\.db"):
         run(calls(echo, 1), journal=path)
+
+
+def test_a_database_of_something_else_is_left_alone(run, echo, tmp_path):
+    path = tmp_path / "app.db"
+    database = sqlite3.connect(str(path))
+    database.execute("CREATE TABLE users (name TEXT)")
+    database.commit()
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match=r"app\.db.*'users'"):
+        run(calls(echo, 1), journal=path)
+    assert path.read_bytes() == before
+    assert os.listdir(str(tmp_path)) == ["app.db"]
+    assert echo.count() == 0
+
+
+def test_a_table_of_another_form(run, echo, tmp_path):
+    path = tmp_path / "old.db"
+    database = sqlite3.connect(str(path))
+    database.execute("CREATE TABLE batch_results (key TEXT, answer TEXT)")
+    database.commit()
+    database.close()
+    with pytest.raises(JournalError, match=r"old\.db"):
+        run(calls(echo, 1), journal=path)
+    assert echo.count() == 0
+
+
+def test_an_entry_that_can_not_be_read(run, echo, tmp_path):
+    path = tmp_path / "done.jsonl"
+    path.write_text('{"key":"0","method":"GET","url":"/","status":200,"body_base64":"a"}\n')
+    with pytest.raises(JournalError, match="can't be read"):
+        run(calls(echo, 1), journal=path)
+    assert echo.count() == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no devices here")
+def test_a_device_is_no_journal(run, echo):
+    with pytest.raises(JournalError, match="device"):
+        run(calls(echo, 1), journal=JsonLinesJournal("/dev/zero"))
+    assert echo.count() == 0
 
 
 def test_a_folder_that_is_not_there(run, echo, path):

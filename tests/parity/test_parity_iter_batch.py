@@ -197,6 +197,41 @@ def test_what_the_input_raises_comes_after_what_was_taken(driver, face, echo):
         next(steps)
 
 
+def test_an_input_that_can_not_be_gone_through(run):
+    class Closed:
+        def __iter__(self):
+            raise LookupError("no such table")
+
+    with pytest.raises(LookupError, match="no such table"):
+        run(Closed())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_ends_the_input_ends_the_batch(driver, face, echo, kind):
+    def items():
+        yield from calls(echo, 1)
+        raise kind("stop")
+
+    caught = []
+
+    async def go_through(results):
+        try:
+            async for _ in results:
+                pass
+        except BaseException as error:
+            caught.append(error)
+
+    steps = Steps(driver, face, items(), max_workers=1)
+    if driver.is_sync:
+        with pytest.raises(kind):
+            list(steps)
+    else:
+        face.await_(go_through, steps.given)
+        assert [type(error) for error in caught] == [kind]
+    wait_until(lambda: not alive())
+    assert face.get(echo.url("/?x")).text == "x"
+
+
 @pytest.mark.parametrize(
     ("options", "error", "names"),
     [

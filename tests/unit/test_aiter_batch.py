@@ -13,6 +13,7 @@ from typing import Any, AsyncIterator, Iterator, List, Tuple
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from requests_connection_manager import AsyncConnectionManager
@@ -118,6 +119,47 @@ async def test_a_cancelled_block_ends_it(server: FaultServer) -> None:
                 await anyio.sleep_forever()
         assert scope.cancelled_caught
         assert (await manager.get(server.url("/?1"))).text == "1"
+
+
+class WritesSlowly:
+    """A journal that writes until somebody says that it is enough."""
+
+    def __init__(self) -> None:
+        self.writing, self.enough = threading.Event(), threading.Event()
+        self.ended: List[bool] = []
+
+    def open(self) -> bool:
+        return True
+
+    def lookup(self, key: str) -> None:
+        return None
+
+    def write(self, entries: Any) -> None:
+        self.writing.set()
+        self.ended.append(self.enough.wait(10))
+
+    def close(self) -> None:
+        pass
+
+
+async def test_the_event_loop_goes_on_while_the_journal_writes(server: FaultServer) -> None:
+    journal, taken = WritesSlowly(), anyio.Event()
+
+    async def items() -> AsyncIterator[Any]:
+        yield "GET", server.url("/?0")
+        await anyio.to_thread.run_sync(journal.writing.wait)
+        taken.set()
+        yield "GET", server.url("/?1")
+
+    async def say() -> None:
+        await taken.wait()
+        await anyio.wait_all_tasks_blocked()
+        journal.enough.set()
+
+    async with AsyncConnectionManager() as manager, anyio.create_task_group() as group:
+        group.start_soon(say)
+        assert len([one async for one in manager.aiter_batch(items(), journal=journal)]) == 2
+    assert all(journal.ended)
 
 
 async def test_two_readers_are_refused(server: FaultServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import os
 import subprocess
 import sys
@@ -169,6 +170,119 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+FORKED = """
+    import os, signal, sys, threading
+    from requests_connection_manager import ConnectionManager
+    from requests_connection_manager.testing import FaultServer, reply
+
+    reaped = threading.Event()
+
+    def held(received):
+        reaped.wait(30)
+        return reply(200, body="held")
+
+    with FaultServer() as server:
+        server.route("/", reply(200))
+        server.route("/held", held)
+        manager = ConnectionManager(max_retries=0)
+        items = [("GET", server.url("/")), ("GET", server.url("/held"))]
+        results = manager.iter_batch(items, journal=sys.argv[1])
+        next(results)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            try:
+                next(results)
+            except RuntimeError as error:
+                print(error, flush=True)
+            results.close()
+            os._exit(0)
+        print(os.waitpid(child, 0)[1])
+        reaped.set()
+        print([result.result().text for result in results])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("name", ["done.jsonl", "done.sqlite"])
+def test_a_forked_process_leaves_it_alone(tmp_path: Any, name: str) -> None:
+    done = run(FORKED, str(tmp_path / name))
+    said, *of_the_parent = done.stdout.splitlines()
+    assert "forked process" in said, done.stderr
+    assert of_the_parent == ["0", "['held']"]
+
+
+class CollectsWhileItWrites:
+    """A journal during whose writing the garbage is collected."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def open(self) -> bool:
+        return False
+
+    def lookup(self, key: str) -> None:
+        return None
+
+    def write(self, entries: Any) -> None:
+        if any(entry.key == "1" for entry in entries):
+            gc.collect()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_the_collector_may_end_it_in_a_worker(server: FaultServer) -> None:
+    dropped, journal = threading.Event(), CollectsWhileItWrites()
+
+    def held(received: Any) -> Any:
+        dropped.wait(30)
+        return reply(200)
+
+    server.route("/held", held)
+    with ConnectionManager() as manager:
+
+        def begin() -> None:
+            items = [("GET", server.url("/")), ("GET", server.url("/held"))]
+            results = manager.iter_batch(items, max_workers=2, journal=journal)
+            next(results)
+            circle: List[Any] = [results]
+            circle.append(circle)
+
+        begin()
+        dropped.set()
+        assert journal.closed.wait(20)
+
+
+def test_a_thread_that_can_not_be_started(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name == "batch-1":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with ConnectionManager() as manager, monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            list(manager.iter_batch(calls(server, 5)))
+    assert not [one for one in threading.enumerate() if one.name.startswith("batch-")]
+
+
+def test_nobody_counts_what_takes_long_to_count(server: FaultServer) -> None:
+    class Query:
+        def __iter__(self) -> Iterator[Any]:
+            return iter(calls(server, 2))
+
+        def __len__(self) -> int:
+            raise AssertionError("that takes long")
+
+    with ConnectionManager() as manager:
+        assert len(list(manager.iter_batch(Query()))) == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
