@@ -6,6 +6,7 @@ quick way or HTTP/2 httpcore's, and :func:`is_genuine`. Knows nothing of pools.
 
 from __future__ import annotations
 
+from types import FunctionType, MethodType
 from typing import Any
 
 import httpcore
@@ -20,9 +21,10 @@ _LIBRARY = (vars(connection), vars(connection_pool))
 
 def is_genuine(method: Any) -> bool:
     """Tell whether a method is httpcore's own, and no double that a test has put in its place."""
-    # By the globals: a wrapper may bear the name and the module of what it wraps.
-    found = getattr(method, "__globals__", None)
-    return any(found is one for one in _LIBRARY)
+    # By the globals of a plain function: a wrapper may bear the name and the module of what it
+    # wraps, and a proxy (wrapt's) the globals too.
+    function = method.__func__ if type(method) is MethodType else None
+    return type(function) is FunctionType and any(function.__globals__ is one for one in _LIBRARY)
 
 
 class QuickConnection(AsyncHTTPConnection):

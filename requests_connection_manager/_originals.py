@@ -6,12 +6,13 @@ or a monitor has put there, so it asks first. Knows no library.
 
 from __future__ import annotations
 
-from operator import attrgetter
+from operator import attrgetter, is_
+from types import FunctionType
 from typing import Any, Callable
 
 
 def still_own(library: Any, *names: str) -> Callable[[], bool]:
-    """Return a function that tells whether these are the library's own functions: 0.3 µs.
+    """Return a function that tells whether these are the library's own functions: 0.5 µs.
 
     One that was replaced before is never taken for its own.
 
@@ -29,26 +30,29 @@ def still_own(library: Any, *names: str) -> Callable[[], bool]:
     >>> is_own()
     True
     """
-    current = attrgetter(*names)
+    current = attrgetter(*names, names[0])  # for a single one it would return no tuple
     try:
         found = current(library)
-        each = [attrgetter(name)(library) for name in names]
     except AttributeError:
         return lambda: False
-    own = all(_home(one).startswith(f"{library.__name__}.") for one in each)
+    if not all(_is_written_in(library.__name__, one) for one in found):
+        return lambda: False
 
     def is_own() -> bool:
         try:
-            return own and bool(current(library) == found)
+            # Not by ``==``: what wrapt puts in their place says that it equals them.
+            return all(map(is_, current(library), found))
         except AttributeError:
             return False  # another class is in the place of the one that had it
 
     return is_own
 
 
-def _home(function: Any) -> str:
-    """Return the module in which a function was written, whatever it says of itself."""
-    return f"{getattr(function, '__globals__', {}).get('__name__')}."
+def _is_written_in(library: str, function: Any) -> bool:
+    """Tell whether a function was written there, whatever it, or a proxy of it, says of itself."""
+    return type(function) is FunctionType and f"{function.__globals__['__name__']}.".startswith(
+        f"{library}."
+    )
 
 
 __all__ = ["still_own"]

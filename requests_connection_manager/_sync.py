@@ -329,6 +329,7 @@ def _read_body(response: requests.Response) -> None:
     if (
         type(response) is requests.Response
         and is_complete(response.raw)
+        and response._content is False  # whoever built it may have read it
         and "iter_content" not in response.__dict__
         and _requests_reads()
         and _urllib3_reads()

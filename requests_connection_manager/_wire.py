@@ -19,8 +19,8 @@ import time
 import weakref
 from typing import Any, List, Optional, Tuple
 
+import urllib3
 from requests.structures import CaseInsensitiveDict
-from urllib3 import connectionpool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -30,7 +30,10 @@ from ._originals import still_own
 # Classes of whose request() it is known what it does with the headers.
 _STOCK = (HTTPConnection, HTTPSConnection)
 _urllib3_opens = still_own(
-    connectionpool, "HTTPConnectionPool.urlopen", "HTTPConnectionPool._make_request"
+    urllib3,
+    *("HTTPConnectionPool.urlopen", "HTTPConnectionPool._make_request"),
+    *("HTTPSConnectionPool.urlopen", "HTTPSConnectionPool._make_request"),
+    *("connection.HTTPConnection.request", "connection.HTTPSConnection.request"),
 )
 _quicken = lazy_function(__package__, "_http1", "quicken")
 

@@ -16,6 +16,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3.util.retry import Retry as UrllibRetry
 
 from ._lazy_names import lazy_function
+from ._originals import still_own
 from ._wire import teach
 from .call import Call
 from .origins import NOWHERE
@@ -34,6 +35,13 @@ _ONCE = UrllibRetry(0, read=False)
 
 # Of a file that is sent, so much is read at a time. urllib3's own 16 KiB take half as long again.
 _BLOCK_SIZE = 131_072
+
+_requests_connects = still_own(
+    requests,
+    "adapters.HTTPAdapter.get_connection_with_tls_context",
+    "adapters.HTTPAdapter.build_connection_pool_key_attributes",
+    "adapters.HTTPAdapter.request_url",
+)
 
 # What sending takes is loaded with the first request: 1 ms that importing is sooner over.
 _new_hop = lazy_function(__package__, "_sync", "RequestsHop")
@@ -148,7 +156,8 @@ class PipelineAdapter(HTTPAdapter):
         """
         url = request.url or ""
         end = url.find("/", 8)
-        if proxies or end < 0 or type(self) is not PipelineAdapter:
+        own = type(self) is PipelineAdapter and _requests_connects()
+        if proxies or end < 0 or not own:
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
         pools = self.poolmanager.pools
         key = (url[:end], verify, cert, self.ssl_context)
@@ -167,7 +176,9 @@ class PipelineAdapter(HTTPAdapter):
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """Return what goes into the request line."""
         path = request.path_url
-        return super().request_url(request, proxies) if proxies or path[:2] == "//" else path
+        if proxies or path[:2] == "//" or not _requests_connects():
+            return super().request_url(request, proxies)
+        return path
 
     # -- pickling, as HTTPAdapter does it
 

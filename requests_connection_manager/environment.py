@@ -121,11 +121,12 @@ class _Memory:
         if state != self._netrc_state or len(self._netrc) >= _MAX_HOSTS:
             if not _is_settled(state):
                 return self._netrc_function(url)  # and remember nothing yet
-            self._netrc_state, self._netrc = state, {}
-        host = _host_part(url)
-        if host not in self._netrc:
-            self._netrc[host] = self._netrc_function(url)
-        return self._netrc[host]
+            # In this order: another thread that finds the new state is to find nothing older.
+            self._netrc, self._netrc_state = {}, state
+        known, host = self._netrc, _host_part(url)
+        if host not in known:
+            known[host] = self._netrc_function(url)
+        return known[host]
 
 
 def _host_part(url: str) -> str:

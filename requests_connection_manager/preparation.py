@@ -26,7 +26,14 @@ from .origins import MAX_KNOWN_ORIGINS
 # A path and a query of characters that mean themselves everywhere, without empty segments and such
 # that begin with a dot.
 _PLAIN = lazy_regex(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?(?:\?[A-Za-z0-9._~=&-]+)?")
-_requests_prepares = still_own(requests.models, "PreparedRequest.prepare_url")
+_requests_prepares = still_own(
+    requests,
+    "Session.prepare_request",
+    *("PreparedRequest.prepare", "PreparedRequest.prepare_url"),
+    *("PreparedRequest.prepare_headers", "PreparedRequest.prepare_cookies"),
+    "PreparedRequest.prepare_auth",
+)
+_requests_merges = still_own(requests, "Session.merge_environment_settings")
 # The origins that were found to be as requests writes them.
 _normal_origins: Set[str] = set()
 
@@ -39,6 +46,8 @@ class PreparingSession(requests.Session):
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Prepare a request with the session's settings; the steps are those of requests."""
+        if not _requests_prepares():
+            return super().prepare_request(request)
         auth = request.auth
         from_netrc = False
         if self.trust_env and not auth and not self.auth:
@@ -62,8 +71,7 @@ class PreparingSession(requests.Session):
 
     def _prepare_url(self, prepared: requests.PreparedRequest, url: Any, params: Any) -> None:
         """Normalize the URL and add the parameters; to find that all is well takes 19 µs."""
-        own = type(prepared) is PreparedRequest and _requests_prepares()
-        if own and not params and _is_prepared(url):
+        if not params and type(prepared) is PreparedRequest and _is_prepared(url):
             prepared.url = url
         else:
             # Empty text, not an empty dict, which is tried as every kind of parameters there is.
@@ -98,6 +106,8 @@ class PreparingSession(requests.Session):
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
         """Merge proxies and CA bundle from the environment, as ``requests.Session`` does."""
+        if not _requests_merges():
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
         if self.trust_env:
             no_proxy = proxies.get("no_proxy") if proxies is not None else None
             found, bundle = self._environment.proxies_and_bundle(url, no_proxy)

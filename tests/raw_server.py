@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import List, Sequence
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -42,12 +43,9 @@ class RawServer:
 
     def _converse(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with connection, connection.makefile("rb") as file:
+        with connection, connection.makefile("rb") as file, suppress(OSError):
             while True:
-                try:
-                    request = _read_request(file)
-                except OSError:
-                    return
+                request = _read_request(file)
                 if not request:
                     return
                 self.received.append(request)

@@ -254,8 +254,7 @@ class CircuitBreaker:
 
     def close(self) -> None:
         """Close the circuit and forget the failures; attempts under way are not booked."""
-        if self._made is not None:
-            self._made.close()
+        self._breaker.close()
 
     def renew_lock(self) -> None:
         """Replace the locks: call this in a forked child, where their holder may not exist."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from unittest import mock
 
 import anyio
+import httpcore
 import httpx
 import pytest
+from proxies import Proxy
 
 from requests_connection_manager import AsyncConnectionManager
 from requests_connection_manager.httpx_client import PipelineClient
 from requests_connection_manager.rest import AsyncClient, Client
+from requests_connection_manager.testing import FaultServer, reply
 
 VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
@@ -76,3 +79,33 @@ def test_a_class_of_ours_in_the_place_of_httpx_own(name, monkeypatch):
     else:
         response = anyio.run(main)
     assert response.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (httpcore.AsyncConnectionPool, "handle_async_request"),
+        (httpcore.AsyncHTTPConnection, "handle_async_request"),
+        (httpx.AsyncHTTPTransport, "handle_async_request"),
+        (httpx.Response, "aiter_raw"),
+        (httpx.AsyncClient, "_send_single_request"),
+    ],
+    ids=["pool", "connection", "transport", "reading", "hop"],
+)
+def test_a_proxy_as_monitors_put_it_in_place(owner, name, monkeypatch):
+    original, seen = getattr(owner, name), []
+
+    def double(*args, **kwargs):
+        seen.append(name)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, Proxy(original, double))
+
+    async def main():
+        async with AsyncConnectionManager() as manager:
+            assert (await manager.get(server.url("/"))).status_code == 200
+
+    with FaultServer() as server:
+        server.route("/", reply(200))
+        anyio.run(main)
+    assert seen

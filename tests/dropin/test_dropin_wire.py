@@ -9,7 +9,10 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import os
 import re
+import subprocess
+import sys
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
@@ -19,6 +22,7 @@ import requests.cookies
 import urllib3
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from proxies import Proxy
 from raw_server import OK, RawServer
 
 from requests_connection_manager import ConnectionManager
@@ -298,6 +302,13 @@ ANSWERS: Dict[str, Any] = {
     "trailers": [head(CHUNKED) + b"3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n"],
     "chunked and length": [head(CHUNKED, ABC) + b"3\r\nabc\r\n0\r\n\r\n"],
     "two codings": [head("Transfer-Encoding: gzip, chunked") + b"3\r\nabc\r\n0\r\n\r\n"],
+    "two codings and length": [
+        head("Transfer-Encoding: gzip, chunked", "Content-Length: 13") + b"3\r\nabc\r\n0\r\n\r\n"
+    ],
+    "two lines of codings": [
+        head("Transfer-Encoding: identity", CHUNKED, "Content-Length: 13")
+        + b"3\r\nabc\r\n0\r\n\r\n"
+    ],
     "broken chunk": [head(CHUNKED) + b"zz\r\nabc\r\n0\r\n\r\n"],
     "gzip": [head("Content-Encoding: gzip", f"Content-Length: {len(ZIPPED)}") + ZIPPED],
     "broken gzip": [head("Content-Encoding: gzip", ABC) + b"abc"],
@@ -463,6 +474,15 @@ REPLACED = {
     "requests build": (requests.adapters.HTTPAdapter, "build_response"),
     "requests cookies": (requests.adapters, "extract_cookies_to_jar"),
     "requests session cookies": (requests.sessions, "extract_cookies_to_jar"),
+    "requests prepare request": (requests.Session, "prepare_request"),
+    "requests environment": (requests.Session, "merge_environment_settings"),
+    "requests pool": (requests.adapters.HTTPAdapter, "get_connection_with_tls_context"),
+    "requests pool key": (requests.adapters.HTTPAdapter, "build_connection_pool_key_attributes"),
+    "requests target": (requests.adapters.HTTPAdapter, "request_url"),
+    "requests prepare": (requests.PreparedRequest, "prepare"),
+    "requests headers": (requests.PreparedRequest, "prepare_headers"),
+    "requests own cookies": (requests.PreparedRequest, "prepare_cookies"),
+    "requests auth": (requests.PreparedRequest, "prepare_auth"),
     "requests url": (requests.PreparedRequest, "prepare_url"),
     "requests body": (requests.PreparedRequest, "prepare_body"),
     "requests hooks": (requests.PreparedRequest, "prepare_hooks"),
@@ -470,8 +490,11 @@ REPLACED = {
 }
 
 
+@pytest.mark.parametrize("kind", ["function", "proxy"])
 @pytest.mark.parametrize("name", REPLACED)
-def test_a_double_is_reached(wire: RawServer, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_double_is_reached(
+    wire: RawServer, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
     owner, attribute = REPLACED[name]
     original = getattr(owner, attribute)
     seen: List[str] = []
@@ -483,7 +506,8 @@ def test_a_double_is_reached(wire: RawServer, monkeypatch: pytest.MonkeyPatch, n
     with ConnectionManager(**OFF) as manager:
         # A connection that was made before has to notice, too.
         assert manager.get(wire.origin + "/").json() == {}
-        monkeypatch.setattr(owner, attribute, double)
+        put = double if kind == "function" else Proxy(original, double)
+        monkeypatch.setattr(owner, attribute, put)
         for kwargs in ({"method": "GET"}, {"method": "POST", "json": [1]}):
             seen.clear()
             assert manager.request(url=wire.origin + "/", **kwargs).json() == {}
@@ -493,6 +517,64 @@ def test_a_double_is_reached(wire: RawServer, monkeypatch: pytest.MonkeyPatch, n
         assert manager.post(wire.origin + "/", json=[1]).json() == {}
         assert not seen
     assert len(wire.received) == 4
+
+
+def test_a_double_that_was_there_first_is_reached(wire: RawServer) -> None:
+    program = f"""
+import http.client
+from proxies import Proxy
+
+original = http.client.HTTPResponse.begin
+http.client.HTTPResponse.begin = Proxy(
+    original, lambda *args: (print("seen"), original(*args))[1]
+)
+from requests_connection_manager import ConnectionManager
+
+print(ConnectionManager().get({wire.origin + "/"!r}).json())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "seen\n{}\n"
+
+
+def test_a_double_of_writing_gets_headers_of_the_type_that_requests_gives(
+    wire: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = urllib3.connection.HTTPConnection.request
+    found: List[Any] = []
+
+    def double(*args: Any, **kwargs: Any) -> Any:
+        found.append(kwargs["headers"].get("ACCEPT-encoding"))
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "request", double)
+    for session in (requests.Session(), ConnectionManager(**OFF)):
+        with session:
+            assert session.get(wire.origin + "/").ok
+    assert found[0] is not None
+    assert found[0] == found[1]
+
+
+def test_a_body_that_was_read_while_the_response_was_built_is_kept(
+    wire: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = requests.adapters.HTTPAdapter.build_response
+
+    def reading(*args: Any) -> requests.Response:
+        response = build(*args)
+        assert response.content == b"{}"
+        return response
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "build_response", reading)
+    with ConnectionManager(**OFF) as manager:
+        assert manager.get(wire.origin + "/").content == b"{}"
 
 
 @pytest.mark.parametrize("name", ["HTTPConnection", "HTTPResponse"])

@@ -624,6 +624,13 @@ class TestBeforeTheFirstFailure:
         assert breaker.failure_count == 1
         permits[2].release()
 
+    def test_to_close_it_leaves_out_what_is_under_way(self, breaker):
+        permits = [breaker.acquire() for _ in range(3)]
+        breaker.close()
+        for permit in permits:
+            permit.failure(Boom())
+        assert (breaker.state, breaker.failure_count) == ("closed", 0)
+
     def test_it_is_built_once(self):
         for _ in range(50):
             breaker = CircuitBreaker(1000, 60)
