@@ -19,7 +19,7 @@ from ._aiohttp_parser import LenientParser
 from .network import is_readable
 from .transport import hx
 
-# What httpx lets a head grow to; aiohttp alone would stop at 8 KiB a line.
+# What httpx lets a head grow to; aiohttp alone would stop at 8 KiB a line, and at no sum of them.
 _LONGEST = 100 * 1024
 _READ_BUFFER = 2**16
 _LIMITS: Dict[str, int] = {"max_line_size": _LONGEST, "max_field_size": _LONGEST}
@@ -39,6 +39,7 @@ class Connection:
         self.origin = origin
         self._keepalive = keepalive
         self._protocol: Any = None
+        self._parser: Any = None
         self._transport: Any = None
         self._loop: Any = None
         self._socket: Any = None
@@ -108,7 +109,8 @@ class Connection:
         """
         self._idle = False
         self._without_body = without_body
-        self._protocol._parser = LenientParser(self._new_parser, self._protocol.force_close)
+        self._parser = LenientParser(self._new_parser, _LONGEST, self._protocol.force_close)
+        self._protocol._parser = self._parser
 
     def _new_parser(self) -> Any:
         self._protocol.set_response_params(
@@ -129,6 +131,7 @@ class Connection:
             self.close()
             return
         self._idle = True
+        self._parser.finish()
         if self._keepalive is not None:
             self._expires = self._loop.time() + self._keepalive
 
@@ -167,7 +170,7 @@ class Connection:
             try:
                 message, payload = await self._protocol.read()
             except Exception as exc:
-                raise (self._timed_out or head_error(exc)) from exc
+                raise self._failure(head_error(exc)) from exc
             finally:
                 self._unwatch()
             if message.code >= 200 or message.code == 101:
@@ -190,10 +193,14 @@ class Connection:
             if data:
                 return data
             converted = body_error(exc, self.broken(), payload.total_bytes, length)
-            raise (self._timed_out or converted) from exc
+            raise self._failure(converted) from exc
         finally:
             self._unwatch()
         return data
+
+    def _failure(self, theirs: Exception) -> Exception:
+        """Return the error of a wait; ``theirs``, unless it was we who closed the connection."""
+        return self._timed_out or (hx.ReadError("") if self._closed else theirs)
 
     def broken(self) -> Optional[OSError]:
         """Return what ended the connection, if it was not its proper end."""

@@ -79,7 +79,9 @@ class Opener(aiohttp.TCPConnector):
             return aiohttp.ClientRequest("GET", _url(proxy.url), loop=loop)
         tunnel: Dict[str, Any] = {}
         if proxy is not None:
-            tunnel = {"proxy": _url(proxy.url), "proxy_headers": dict(proxy_headers(proxy))}
+            encoding = proxy.headers.encoding
+            told = [(name.decode(), value.decode(encoding)) for name, value in proxy_headers(proxy)]
+            tunnel = {"proxy": _url(proxy.url), "proxy_headers": told}
         return aiohttp.ClientRequest(
             "GET",
             URL.build(
@@ -96,12 +98,12 @@ def _url(url: hx.URL) -> URL:
     return URL.build(scheme=url.scheme, host=url.host, port=url.port)
 
 
-def proxy_headers(proxy: hx.Proxy) -> List[Tuple[str, str]]:
+def proxy_headers(proxy: hx.Proxy) -> List[Tuple[bytes, bytes]]:
     """Return what is sent to a proxy itself, its credentials included."""
-    headers = list(proxy.headers.multi_items())
+    headers = proxy.headers.raw
     if proxy.raw_auth is not None:
-        credentials = b64encode(b":".join(proxy.raw_auth)).decode("ascii")
-        headers.insert(0, ("Proxy-Authorization", f"Basic {credentials}"))
+        credentials = b64encode(b":".join(proxy.raw_auth))
+        headers.insert(0, (b"Proxy-Authorization", b"Basic " + credentials))
     return headers
 
 

@@ -19,22 +19,32 @@ class LenientParser:
     first chunk is broken. To h11 these are a response, or one with a broken body.
 
     :param anew: makes a parser of aiohttp's. The first one is made at once.
+    :param longest: to how many bytes what comes before a body may grow; aiohttp bounds each line
+        of it only.
     :param spoil: called when nothing more can be read after a response that was given out.
     """
 
-    def __init__(self, anew: Callable[[], Any], spoil: Callable[[], None]) -> None:
+    def __init__(self, anew: Callable[[], Any], longest: int, spoil: Callable[[], None]) -> None:
         self._anew = anew
+        self._longest = longest
         self._spoil = spoil
         self._parser = anew()
         # What has arrived, until the head of a response is out.
         self._before: Optional[List[bytes]] = []
         self._payload: Any = None
+        self._finished = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
 
+    def finish(self) -> None:
+        """Take nothing any more: it would be read as the answer to the next request."""
+        self._finished = True
+
     def feed_data(self, data: bytes) -> Fed:
         """Take what arrived; return the messages, whether they end HTTP, and what is left."""
+        if self._finished and data:
+            raise ValueError("a response that nobody asked for")  # aiohttp closes the connection
         before = self._before
         try:
             fed: Fed = self._parser.feed_data(data)
@@ -45,7 +55,8 @@ class LenientParser:
             return self._piece_by_piece(b"".join(before) + data, exc)
         if before is not None:
             before.append(data)
-            self._take_out(fed[0])
+            if not self._take_out(fed[0]) and sum(map(len, before)) > self._longest:
+                raise ValueError("a head without an end")
         return fed
 
     def _take_out(self, messages: Any) -> bool:

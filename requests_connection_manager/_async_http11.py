@@ -136,7 +136,9 @@ class QuickHTTP11(AsyncHTTP11Connection):
 
     async def _response_closed(self) -> None:
         state = self._h11_state
-        if state.our_state is h11.DONE and state.their_state is h11.DONE:
+        # What came after the response would be read as the answer to the next request.
+        alone = not state.trailing_data[0]
+        if alone and state.our_state is h11.DONE and state.their_state is h11.DONE:
             self._state = HTTPConnectionState.IDLE
             state.start_next_cycle()
             if self._keepalive_expiry is not None:

@@ -122,7 +122,10 @@ class AsyncioStream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Return what httpcore knows by this name."""
         if info == "is_readable":
-            return self._socket.would_read() or self._is_readable(self._raw.fileno())
+            # Of what TLS was given, the system knows nothing more; anyio has no public name for it.
+            held = getattr(self._through, "_read_bio", None)
+            would_read = self._socket.would_read() or bool(held is not None and held.pending)
+            return would_read or self._is_readable(self._raw.fileno())
         if info == "socket":
             return self._raw
         if info == "ssl_object":

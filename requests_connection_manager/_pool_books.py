@@ -46,7 +46,8 @@ class PoolBooks:
 
     A ticket waits only while nothing is idle and the pool is full, so that whatever gets free can
     serve the first in the queue: first come, first served. Only a stream of a shared connection can
-    be of use to a later one and not to the first; it takes nothing away from it.
+    be of use to a later one and not to the first; it takes nothing away from it. A ticket that was
+    turned away had its turn: it waits before all others, after those that were turned away earlier.
 
     :param create: makes a connection to an origin, not opened yet.
     """
@@ -60,6 +61,7 @@ class PoolBooks:
         self.connections: List[Any] = []
         self.tickets: List[Any] = []
         self._waiting: OrderedDict[Any, None] = OrderedDict()
+        self._turned_away: OrderedDict[Any, None] = OrderedDict()
         self._held: Dict[Any, Record] = {}
         # Both have the least recently used first.
         self._idle: OrderedDict[Record, None] = OrderedDict()
@@ -80,7 +82,7 @@ class PoolBooks:
     def leave(self, ticket: Any) -> List[Any]:
         """Give back what a request held, and serve those who wait."""
         self.tickets.remove(ticket)
-        self._waiting.pop(ticket, None)
+        self._wait_no_more(ticket)
         self._vacate(ticket)
         self._serve_waiting()
         return self._to_close()
@@ -93,8 +95,7 @@ class PoolBooks:
             self._unshare(record)
         self._vacate(ticket)
         if not self._serve(ticket):
-            self._waiting[ticket] = None
-            self._waiting.move_to_end(ticket, last=False)
+            self._turned_away[ticket] = None
         self._serve_waiting()
         return self._to_close()
 
@@ -113,13 +114,13 @@ class PoolBooks:
     def reconcile(self) -> List[Any]:
         """Follow what httpcore's own methods have changed in the list of tickets."""
         present = set(self.tickets)
-        for ticket in [one for one in self._waiting if one not in present]:
-            del self._waiting[ticket]
+        for ticket in [one for one in self._queue() if one not in present]:
+            self._wait_no_more(ticket)
         for ticket in list(self._held):
             if ticket not in present or ticket.is_queued():
                 self._vacate(ticket)
         for ticket in self.tickets:
-            if ticket.is_queued():
+            if ticket.is_queued() and ticket not in self._turned_away:
                 self._waiting.setdefault(ticket, None)
         self._drop_expired()
         self._serve_waiting()
@@ -155,19 +156,27 @@ class PoolBooks:
         return True
 
     def _serve_waiting(self) -> None:
-        while self._waiting:
-            first = next(iter(self._waiting))
-            if not self._serve(first):
-                break
-            self._admit(first)
-        if self._waiting and self._shared_at:
-            for ticket in list(self._waiting):
+        for queue in (self._turned_away, self._waiting):
+            while queue:
+                first = next(iter(queue))
+                if not self._serve(first):
+                    break
+                self._admit(first)
+        if self._shared_at:
+            for ticket in self._queue():
                 if self._shared(key_of(ticket.request.url.origin)) and self._serve(ticket):
                     self._admit(ticket)
 
     def _admit(self, ticket: Any) -> None:
-        del self._waiting[ticket]
+        self._wait_no_more(ticket)
         ticket.assign_to_connection(ticket.connection)  # wakes it up
+
+    def _queue(self) -> List[Any]:
+        return [*self._turned_away, *self._waiting]
+
+    def _wait_no_more(self, ticket: Any) -> None:
+        self._turned_away.pop(ticket, None)
+        self._waiting.pop(ticket, None)
 
     def _shared(self, key: Key) -> Optional[Record]:
         for record in list(self._shared_at.get(key, ())):

@@ -62,7 +62,7 @@ class AioHttpTransport(hx.AsyncHTTPTransport):
         self._connections: Optional[ConnectionPool] = None
         self._told_proxy: List[Tuple[bytes, bytes]] = []
         if self._proxy is not None:
-            self._told_proxy = hx.Headers(proxy_headers(self._proxy)).raw
+            self._told_proxy = proxy_headers(self._proxy)
 
     async def __aenter__(self) -> AioHttpTransport:
         return self
@@ -136,7 +136,9 @@ class AioHttpTransport(hx.AsyncHTTPTransport):
             await trace.tell("connection.connect_tcp.complete", return_value=None)
 
     def _head(self, request: hx.Request, origin: Origin) -> Head:
-        target = request.extensions.get("target") or request.url.raw_path
+        target = request.extensions.get("target", request.url.raw_path)
+        if isinstance(target, str):
+            target = target.encode("ascii")
         headers = request.headers.raw
         if self._proxy is not None and not origin.secure:
             own = {name.lower() for name, _ in headers}

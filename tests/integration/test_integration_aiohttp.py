@@ -10,6 +10,7 @@ import threading
 from contextlib import closing
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import httpcore
 import httpx
@@ -315,6 +316,24 @@ def test_the_same_answers_are_seen(raw, what):
     assert run(use) == run(use, backend="httpx")
 
 
+ENDLESS = {
+    "head": HEAD + b"X-A: a\r\n" * 100_000,
+    "hints": b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" * 10_000,
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_comes_before_a_body_has_an_end(raw, what):
+    """It takes memory, of which a server could have any amount."""
+    raw.answer = [ENDLESS[what]]
+
+    async def use(manager):
+        with pytest.raises(httpx.RemoteProtocolError):
+            await manager.get(raw.origin)
+
+    run(use, timeout=5)
+
+
 @pytest.mark.parametrize("what", ["plain", "204 with a body", "chunks", "http/1.0"])
 def test_the_same_answers_to_head_are_seen(raw, what):
     raw.answer, raw.hang_up = ANSWERS[what], True
@@ -435,6 +454,18 @@ def test_a_proxy_for_http(server):
     assert run(use, mounts={"http://": httpx.MockTransport(lambda _: httpx.Response(200))}) == ""
 
 
+@pytest.mark.parametrize("own", [{}, {"Proxy-Authorization": "own"}], ids=["none", "own"])
+def test_the_same_bytes_are_sent_to_a_proxy(raw, own):
+    proxy = httpx.Proxy(raw.origin.replace("//", "//u:p@"), headers=[("X-P", "1"), ("x-P", "2")])
+
+    async def use(manager):
+        await manager.get("http://a.test:80/x?y=1", headers=own)
+
+    for backend in BACKENDS:
+        run(use, backend=backend, proxy=proxy)
+    assert raw.received[0] == raw.received[1]
+
+
 class Tunnel:
     """A proxy that knows ``CONNECT`` only."""
 
@@ -490,9 +521,10 @@ def test_a_proxy_for_https(tls):
                 sent = (await manager.get(server.url())).json()["headers"]
             return "proxy-authorization" in sent
 
-        assert run(use, proxy=proxy.origin, ssl_context=tls.client_context()) is False
+        settings = {"proxy": httpx.Proxy(proxy.origin, headers=[("X-P", "1"), ("X-P", "2")])}
+        assert run(use, **settings, ssl_context=tls.client_context()) is False
     assert len(proxy.heads) == 1  # the tunnel is kept
-    assert b"Proxy-Authorization: Basic dTpw" in proxy.heads[0]
+    assert b"Proxy-Authorization: Basic dTpw\r\nX-P: 1\r\nX-P: 2\r\n" in proxy.heads[0]
 
 
 def test_a_proxy_that_refuses(tls):
@@ -901,6 +933,68 @@ def test_a_trace_hears_what_happens(server):
     ]
     opening = ["connection.connect_tcp.started", "connection.connect_tcp.complete"]
     assert heard == opening + exchange + exchange
+
+
+UNASKED = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces", [[OK, UNASKED], [OK + UNASKED[:20], UNASKED[20:]]], ids=["later", "partly later"]
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_comes_unasked_is_not_the_next_answer(raw, backend, pieces):
+    """Servers that close idle connections say so before."""
+    raw.answer = pieces
+
+    async def use(manager):
+        for _ in range(3):
+            assert (await manager.get(raw.origin)).status_code == 200
+            pool = getattr(manager._transport, "_connections", None)
+            pool = manager._transport._pool if pool is None else pool._books
+            with anyio.fail_after(8):
+                while any(one.is_idle() and not one.has_expired() for one in pool.connections):  # noqa: ASYNC110 - nothing tells of it
+                    await anyio.sleep(0.001)
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()  # until the loop has read it too
+
+    run(use, backend=backend, limits=httpx.Limits(keepalive_expiry=None))
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi"], ids=["head", "body"]
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_closing_the_client_ends_what_is_under_way(raw, backend, answer):
+    raw.answer = [answer] if answer else []
+
+    async def get(manager, begun):
+        with pytest.raises(httpx.ReadError):  # noqa: PT012 - at either step
+            async with manager.stream("GET", raw.origin) as response:
+                async for _ in response.aiter_raw():
+                    begun.set()
+
+    async def use(manager):
+        begun = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(get, manager, begun)
+            if answer:
+                await begun.wait()
+            else:
+                await anyio.to_thread.run_sync(wait_until, lambda: raw.received)
+            await manager.aclose()
+
+    run(use, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_target_may_be_text(raw, backend):
+    async def use(manager):
+        await manager.options(raw.origin, extensions={"target": "*"})
+        with pytest.raises(httpx.LocalProtocolError):
+            await manager.get(raw.origin, extensions={"target": ""})
+
+    run(use, backend=backend)
+    assert [request.partition(b"\r\n")[0] for request in raw.received] == [b"OPTIONS * HTTP/1.1"]
 
 
 def test_an_upgrade_is_refused(raw):

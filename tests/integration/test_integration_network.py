@@ -18,6 +18,7 @@ import httpx
 import pytest
 import requests
 from drivers import wait_until, within
+from raw_server import RawServer
 
 from requests_connection_manager import (
     AsyncConnectionManager,
@@ -27,6 +28,7 @@ from requests_connection_manager import (
     PipelineAdapter,
     RateLimitExceeded,
 )
+from requests_connection_manager.rest import Client
 from requests_connection_manager.testing import (
     FaultServer,
     blackhole,
@@ -530,3 +532,19 @@ class TestTls:
         response = manager.get(secure.url())
         assert (response.text, len(response.attempts)) == ("ok", 1)
         manager.close()
+
+
+def test_whoever_speaks_another_protocol_reads_no_more_than_asked_for():
+    server = RawServer()
+    server.answer = (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        bytes(8_000_000),
+    )
+    headers = {"Connection": "upgrade", "Upgrade": "x"}
+    with contextlib.closing(server), Client(server.origin, timeout=20) as client, client.stream(
+        "GET", "/", headers=headers
+    ) as response:
+        stream = response.extensions["network_stream"]
+        while len(stream.read(65_536)) < 65_536:
+            pass
+        assert len(stream.read(10)) <= 10

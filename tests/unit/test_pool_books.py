@@ -346,3 +346,29 @@ def test_one_that_was_turned_away_keeps_its_place_before_those_who_came_later() 
     bench.books.turned_away(second)
     bench.finish(first)
     assert (second.woken, later.woken) == (True, False)
+
+
+def test_those_that_were_turned_away_are_served_in_their_order() -> None:
+    bench = Bench(size=1, http2=True)
+    first, *others = (bench.enter("a") for _ in range(4))
+    bench.start(first)
+    bench.books.answered(first)
+    for ticket in others:
+        bench.books.turned_away(ticket)
+    for number, ticket in enumerate(others, 1):
+        bench.finish(first)
+        assert [one for one in others if one.woken] == others[:number]
+        bench.start(ticket)
+        first = ticket
+
+
+def test_one_that_was_turned_away_and_cancelled_is_not_served() -> None:
+    bench = Bench(size=1, http2=True)
+    first, second, third = (bench.enter("a") for _ in range(3))
+    bench.start(first)
+    bench.books.answered(first)
+    for ticket in (second, third):
+        bench.books.turned_away(ticket)
+    bench.books.leave(second)
+    bench.finish(first)
+    assert (second.woken, third.woken) == (False, True)
