@@ -26,7 +26,8 @@ current_deadline: contextvars.ContextVar[Optional[Deadline]] = contextvars.Conte
 _PIECE = 65_536
 
 # Bytes that are read at once when httpcore's 65,536 were there: a quarter of the steps through its
-# layers, which makes up for what the deadline costs in each. Small answers need no such buffer.
+# layers, which makes up for what the deadline costs in each. Small answers need no such buffer, and
+# whoever reads another number (from a connection that was upgraded) gets no more than that.
 _AT_ONCE = 262_144
 
 
@@ -112,7 +113,7 @@ class TimedStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: Optional[float] = None) -> bytes:
         """Read what is there, at least one byte."""
         self._tell()
-        size = _AT_ONCE if self._plenty else max_bytes
+        size = _AT_ONCE if self._plenty and max_bytes == _PIECE else max_bytes
         data = self._stream.read(size, timeout=_left(timeout, httpcore.ReadTimeout))
         self._plenty = len(data) >= _PIECE
         return data

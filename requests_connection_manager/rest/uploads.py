@@ -282,8 +282,13 @@ class _ReadAhead:
 
 
 def _some(pieces: Iterator[Any]) -> List[Any]:
-    some = list(islice(pieces, _AT_ONCE))
+    some = [_kept(piece) for piece in islice(pieces, _AT_ONCE)]
     return some if len(some) == _AT_ONCE else [*some, _END]
+
+
+def _kept(piece: Any) -> Any:
+    """Copy what is not bytes: some files give the same buffer each time, with others in it."""
+    return bytes(piece) if isinstance(piece, (bytearray, memoryview)) else piece
 
 
 async def _on_lost_thread(pieces: Any) -> Any:

@@ -47,6 +47,7 @@ class WriteBehind:
         if pending is None:
             return False
         await self._settle()
+        self._pending = None
         pending.result()
         return True
 
@@ -56,10 +57,12 @@ class WriteBehind:
             await self._settle()
         finally:
             if self._pool is not None:
-                self._pool.shutdown(wait=False)
+                # With nothing to write it ends at once; it has something where asyncio cancelled
+                # the task while it waited above. Nobody may touch the file before that is written.
+                self._pool.shutdown()
 
     async def _settle(self) -> None:
-        pending, self._pending = self._pending, None
+        pending = self._pending
         if pending is not None and not pending.done():
             await self._in_thread(pending.exception)
 

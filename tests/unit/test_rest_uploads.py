@@ -209,6 +209,20 @@ def test_what_is_stored_visits_a_thread_once_for_several_pieces(
     assert len(visits) == (0 if rest.is_sync else 3)
 
 
+class ReusedBuffer(io.BytesIO):
+    """A file that gives the same buffer each time."""
+
+    def read(self, size=-1):
+        whole = memoryview(vars(self).setdefault("buffer", bytearray(size)))
+        return whole[: self.readinto(whole)]
+
+
+def test_a_file_that_gives_the_same_buffer_each_time_arrives_as_it_is(client, server):
+    content = os.urandom(3 * _sources.CHUNK + 5)
+    client.put("/sink", content=ReusedBuffer(content))
+    assert server.requests[-1].body == content
+
+
 def test_what_is_not_stored_is_not_read_ahead(client, rest):
     told, seen = [], []
 

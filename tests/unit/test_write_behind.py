@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any, Callable, List
 
@@ -65,6 +66,35 @@ def test_it_ends_when_its_last_piece_is_written() -> None:
     (thread,) = written
     thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_it_does_not_end_before_when_its_task_is_cancelled(times: int) -> None:
+    gate, seen = threading.Event(), []
+
+    def write(piece: bytes) -> None:
+        assert gate.wait(30)
+        seen.append("written")
+
+    async def cancelled(function: Callable[..., Any], *args: Any) -> Any:
+        seen.append("cancelled")
+        if len(seen) == times:
+            gate.set()
+        if len(seen) <= times:
+            raise asyncio.CancelledError
+        return function(*args)
+
+    async def save() -> None:
+        try:
+            writer.begin(b"one")
+            await writer.finish()
+        finally:
+            await writer.aclose()
+
+    writer = WriteBehind(write, cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        run_sync(save())
+    assert "written" in seen
 
 
 def test_no_thread_starts_where_nothing_is_begun() -> None:
