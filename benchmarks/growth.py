@@ -28,7 +28,13 @@ from benchmarks.measure import (
     wall_time_of,
 )
 from benchmarks.server import serving
-from benchmarks.subjects import canned_manager, canned_session, full_async_manager, full_manager
+from benchmarks.subjects import (
+    answered,
+    canned_manager,
+    canned_session,
+    full_async_manager,
+    full_manager,
+)
 
 _NO_NETWORK = "http://127.0.0.1:1"
 _THREADS = 32
@@ -114,9 +120,12 @@ def _configured(patterns: List[Any]) -> Any:
     return {"endpoint_configs": {pattern: {"timeout": 20} for pattern in patterns}}
 
 
+# Of all turns together: what parses URLs may remember those of the other subject.
+_numbers = itertools.count()
+
+
 def _fresh_urls(manager: Any) -> Callable[[], Any]:
-    numbers = itertools.count()
-    return lambda: manager.get(f"{_NO_NETWORK}/v1/resource-0/{next(numbers)}")
+    return lambda: manager.get(f"{_NO_NETWORK}/v1/resource-0/{next(_numbers)}")
 
 
 def _beside_async(scale: Scale, patterns: _Patterns, count: int, few: int) -> Any:
@@ -244,12 +253,12 @@ def threads(scale: Scale) -> Iterator[Figure]:
     with serving() as origin:
         url = f"{origin}/json"
         with full_manager(origin, pool_maxsize=_THREADS) as manager, _sessions() as bare:
-            ours = [lambda: manager.get(url)] * _THREADS
-            own = [lambda session=one: session.get(url) for one in bare]
+            ours = [lambda: answered(manager.get(url))] * _THREADS
+            own = [lambda session=one: answered(session.get(url)) for one in bare]
             pairs = take_turns(crowd(ours, calls), crowd(own, calls), rounds)
             beside = f"{_THREADS} sessions"
             yield compare(f"GET by {_THREADS} threads", pairs, 1.05, beside=beside)
-            shared = [lambda: bare[0].get(url)] * _THREADS
+            shared = [lambda: answered(bare[0].get(url))] * _THREADS
             pairs = take_turns(crowd(ours, calls), crowd(shared, calls), rounds)
             yield compare(f"GET by {_THREADS} threads, shared", pairs, 1.05, beside="one session")
     with canned_manager(_NO_NETWORK) as manager, canned_session() as session:
@@ -280,11 +289,15 @@ def crowd(gets: Sequence[Callable[[], object]], calls: int) -> Turn:
 
     def turn() -> float:
         gate = threading.Barrier(len(gets) + 1)
+        failures: List[Exception] = []
 
         def run(get: Callable[[], object]) -> None:
             gate.wait()
-            for _ in range(calls):
-                get()
+            try:
+                for _ in range(calls):
+                    get()
+            except Exception as error:  # or the thread would end early, and be the fastest
+                failures.append(error)
 
         running = [threading.Thread(target=run, args=(get,)) for get in gets]
         for thread in running:
@@ -293,7 +306,10 @@ def crowd(gets: Sequence[Callable[[], object]], calls: int) -> Turn:
         began = time.perf_counter()
         for thread in running:
             thread.join()
-        return (time.perf_counter() - began) / (calls * len(gets)) * 1e6
+        taken = time.perf_counter() - began
+        if failures:
+            raise failures[0]
+        return taken / (calls * len(gets)) * 1e6
 
     return turn
 

@@ -1,23 +1,23 @@
-"""A run as a table: as text, in Markdown, in reStructuredText; all say the same in every cell."""
+"""A run as a table: whole, as text and in Markdown; what has a target, in reStructuredText."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import List, Sequence
+from typing import Iterator, List, Sequence
 
 from benchmarks.measure import Figure
 from benchmarks.report import Run
 
 HEAD = ("measured", "ours", "bare", "ratio", "target", "", "bare is")
 _LEFT = (0, 5, 6)
+SHORT_HEAD = ("measured", "ours", "target", "")
 _ASCII = str.maketrans({"≤": "<=", "≥": ">="})
 
 
 def text(run: Run) -> str:
     """Return the table for a terminal, without characters that one may not have."""
     rows = [HEAD, *(tuple(cell.translate(_ASCII) for cell in row(f)) for f in run.figures)]
-    widths = _widths(rows)
-    return "\n".join("  ".join(_justified(cells, widths)).rstrip() for cells in rows)
+    return "\n".join(_lines(rows, _LEFT))
 
 
 def markdown(run: Run) -> str:
@@ -27,11 +27,10 @@ def markdown(run: Run) -> str:
 
 
 def restructured(run: Run) -> str:
-    """Return the table as a simple table of reStructuredText."""
-    rows = [HEAD, *map(row, run.figures)]
-    widths = _widths(rows)
-    border = "  ".join("=" * width for width in widths)
-    head, *body = ("  ".join(_justified(cells, widths)).rstrip() for cells in rows)
+    """Return the figures that have a target as a simple table, narrow enough to be read as text."""
+    rows = [SHORT_HEAD, *(short_row(f) for f in run.figures if f.target is not None)]
+    border = "  ".join("=" * width for width in _widths(rows))
+    head, *body = _lines(rows, (0, 1, 3))
     return "\n".join([border, head, border, *body, border])
 
 
@@ -46,6 +45,17 @@ def row(figure: Figure) -> Sequence[str]:
         figure.verdict,
         f"({figure.skipped})" if figure.skipped else figure.beside,
     )
+
+
+def short_row(figure: Figure) -> Sequence[str]:
+    """Return the cells of a figure in short: what the target is about, the target, the verdict."""
+    if figure.skipped:
+        ours = f"({figure.skipped})"
+    elif figure.ratio is None:
+        ours = amount(figure.ours, figure.unit)
+    else:
+        ours = f"{ratio(figure)} \N{MULTIPLICATION SIGN} {figure.beside}"
+    return figure.name, ours, target(figure), figure.verdict
 
 
 def ratio(figure: Figure) -> str:
@@ -90,14 +100,16 @@ def place(run: Run) -> str:
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> List[int]:
-    return [max(1, *(len(cells[n]) for cells in rows)) for n in range(len(HEAD))]
+    return [max(1, *map(len, column)) for column in zip(*rows)]
 
 
-def _justified(cells: Sequence[str], widths: Sequence[int]) -> List[str]:
-    return [
-        cell.ljust(width) if column in _LEFT else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths))
-    ]
+def _lines(rows: Sequence[Sequence[str]], left: Sequence[int]) -> Iterator[str]:
+    widths = _widths(rows)
+    for cells in rows:
+        yield "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths))
+        ).rstrip()
 
 
 def _piped(cells: Sequence[str]) -> str:

@@ -26,6 +26,8 @@ from requests_connection_manager.rest import AsyncClient, Client
 _MIB = 1024 * 1024
 _CHUNK = 64 * 1024
 _SECONDS = 600
+# On both sides: with a timeout, CPython asks the kernel twice for each piece.
+_TIMEOUT = 20
 _TARGET = 0.95
 _SESSION, _CLIENT, _ASYNC_CLIENT = "requests.Session", "httpx.Client", "httpx.AsyncClient"
 
@@ -128,18 +130,18 @@ def _bound(
 
 
 def _iter_content(session: requests.Session, place: _Place) -> None:
-    with session.get(place.down, stream=True) as response:
+    with session.get(place.down, stream=True, timeout=_TIMEOUT) as response:
         place.check(sum(map(len, response.iter_content(_CHUNK))))
 
 
 def _raw(session: requests.Session, place: _Place) -> None:
-    with session.get(place.down, stream=True) as response:
+    with session.get(place.down, stream=True, timeout=_TIMEOUT) as response:
         place.check(sum(map(len, iter(lambda: response.raw.read(_CHUNK), b""))))
 
 
 def _up_from_file(session: requests.Session, place: _Place) -> None:
     with place.stored.open("rb") as file:
-        session.put(place.up, data=file).raise_for_status()
+        session.put(place.up, data=file, timeout=_TIMEOUT).raise_for_status()
 
 
 # -- httpx

@@ -68,7 +68,7 @@ def test_a_published_run_was_a_whole_one() -> None:
     assert run.groups == list(module("__main__").BENCHMARKS)
 
 
-def test_every_row_is_on_every_page() -> None:
+def test_every_row_is_on_the_page_and_those_with_a_target_in_the_readme() -> None:
     publish = module("publish")
     figures = publish.published().figures
     assert len({figure.name for figure in figures}) == len(figures)
@@ -76,10 +76,21 @@ def test_every_row_is_on_every_page() -> None:
     assert set(texts) == {"performance.json", "performance.svg", "performance.md", "README.rst"}
     chart = ElementTree.fromstring(texts.pop("performance.svg"))
     shown = {text.text for text in chart.iter(f"{SVG}text")}
+    readme = texts.pop("README.rst")
     for row in figures:
         assert row.name in shown
         for text in texts.values():
             assert text.count(row.name) >= 1
+        assert (f"\n{row.name} " in readme) == (row.target is not None)
+
+
+def test_the_table_of_the_readme_is_short() -> None:
+    tables = module("tables")
+    rows = [tables.short_row(figure) for figure in some_run().figures]
+    assert rows[0] == ("small <b>", "0.50 \N{MULTIPLICATION SIGN} b & c", "≤ 0.60", "met")
+    assert rows[5] == ("bounded", "4.00 MiB", "≤ 16 MiB", "met")
+    assert "loose" not in tables.restructured(some_run())
+    assert max(map(len, tables.restructured(module("publish").published()).splitlines())) <= 105
 
 
 def test_every_benchmark_is_explained() -> None:
