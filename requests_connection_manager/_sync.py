@@ -15,12 +15,12 @@ from requests.cookies import RequestsCookieJar, merge_cookies
 from requests.hooks import dispatch_hook
 
 from ._deadline_body import guard_body
-from ._http1 import is_complete
 from ._originals import still_own
 from ._requests_timeouts import resolve_timeout, within_deadline
-from ._wire import Watch, Wire, current_wire, watchdog
 from .admission import deadline_exceeded
 from .call import Call
+from .connections.http1 import is_complete
+from .connections.wire import Watch, Wire, current_wire, watchdog
 from .core import SystemClock
 from .exceptions import ConnectionManagerError, status_error_class
 from .hop import Hop

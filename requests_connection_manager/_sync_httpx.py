@@ -13,9 +13,9 @@ from typing import Any, Callable, FrozenSet, Iterator, List, Optional, TypeVar
 from ._httpx_building import header_names
 from ._httpx_hop import HttpxHop
 from ._httpx_shortcuts import reads_plainly, received
-from ._sync_network import current_deadline
-from ._wire import Wire, current_wire
 from .admission import deadline_exceeded
+from .connections.sync_network import current_deadline
+from .connections.wire import Wire, current_wire
 from .core import SystemClock
 from .exceptions import ConnectionManagerError
 from .policies.deadline import Deadline

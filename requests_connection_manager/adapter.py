@@ -17,8 +17,8 @@ from urllib3.util.retry import Retry as UrllibRetry
 
 from ._lazy_names import lazy_function
 from ._originals import still_own
-from ._wire import teach
 from .call import Call
+from .connections.wire import teach
 from .origins import NOWHERE
 from .settings import UNSET
 

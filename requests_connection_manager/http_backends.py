@@ -78,7 +78,7 @@ def _over_aiohttp(
     *, transport: None = None, http1: bool = True, http2: bool = False, **settings: Any
 ) -> Any:
     """Build a transport; what it can't do has been refused before."""
-    from .aiohttp_transport import AioHttpTransport
+    from .connections.aiohttp_transport import AioHttpTransport
 
     return AioHttpTransport(**settings)
 

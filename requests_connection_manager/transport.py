@@ -24,19 +24,19 @@ from httpx._content import AsyncIteratorByteStream, IteratorByteStream, encode_r
 from httpx._multipart import FileField, MultipartStream
 
 from .certificates import add_certificate, context_for
-from .connection_trace import AsyncConnectionTrace, ConnectionTrace, SyncConnectionTrace
+from .connections.trace import AsyncConnectionTrace, ConnectionTrace, SyncConnectionTrace
 
 
 def quicken(transport: hx.AsyncBaseTransport) -> hx.AsyncBaseTransport:
     """Make a transport that httpx built spend less time on its pool, connections and streams.
 
-    What httpx's client asks of a transport, and what it gets, is the same; :mod:`._async_pool`,
-    :mod:`._async_http11` and :mod:`.network` say what is different below.
+    What httpx's client asks of a transport, and what it gets, is the same; the modules
+    ``async_pool``, ``async_http11`` and ``network`` say what is different below.
     """
     pool: Any = getattr(transport, "_pool", None)
     if type(transport) is hx.AsyncHTTPTransport and hasattr(pool, "_network_backend"):
-        from ._async_pool import make_quick
-        from .network import QuickBackend
+        from .connections.async_pool import make_quick
+        from .connections.network import QuickBackend
 
         pool._network_backend = QuickBackend(pool._network_backend)
         make_quick(pool)
@@ -47,11 +47,11 @@ def bound(transport: hx.BaseTransport) -> hx.BaseTransport:
     """Make the sockets of a transport that httpx built end with the deadline of their call."""
     pool: Any = getattr(transport, "_pool", None)
     if type(transport) is hx.HTTPTransport and hasattr(pool, "_network_backend"):
-        from ._sync_network import TimedBackend
+        from .connections.sync_network import TimedBackend
 
         pool._network_backend = TimedBackend(pool._network_backend)
         if pool._http2:
-            from ._sync_http2 import make_exclusive
+            from .connections.sync_http2 import make_exclusive
 
             make_exclusive(pool)
     return transport

@@ -254,7 +254,7 @@ class Driver:
         self._portal = None
         if name == "aiohttp":
             # Now: loading it can take longer than a test has time for.
-            importlib.import_module("requests_connection_manager.aiohttp_transport")
+            importlib.import_module("requests_connection_manager.connections.aiohttp_transport")
 
     def __repr__(self):
         return f"<Driver {self.name}>"

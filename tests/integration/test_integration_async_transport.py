@@ -24,8 +24,12 @@ import pytest
 from drivers import wait_until
 
 from requests_connection_manager import AsyncConnectionManager
-from requests_connection_manager._async_pool import QuickHTTPProxy, QuickPool, QuickSOCKSProxy
-from requests_connection_manager._asyncio_stream import AsyncioStream
+from requests_connection_manager.connections.async_pool import (
+    QuickHTTPProxy,
+    QuickPool,
+    QuickSOCKSProxy,
+)
+from requests_connection_manager.connections.asyncio_stream import AsyncioStream
 from requests_connection_manager.testing import (
     FaultServer,
     blackhole,

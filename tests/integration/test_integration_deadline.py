@@ -22,7 +22,7 @@ from requests_connection_manager import (
     MaxRetriesExceeded,
 )
 from requests_connection_manager._deadline_body import _GuardedFile
-from requests_connection_manager._wire import watchdog
+from requests_connection_manager.connections.wire import watchdog
 from requests_connection_manager.testing import (
     FaultServer,
     Reply,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from requests_connection_manager import AsyncConnectionManager
-from requests_connection_manager._async_pool import QuickPool
+from requests_connection_manager.connections.async_pool import QuickPool
 from requests_connection_manager.testing import FaultServer, reply
 
 BACKENDS = ["asyncio", "trio"]

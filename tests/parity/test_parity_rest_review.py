@@ -17,8 +17,8 @@ import pytest
 from rest_drivers import Servers
 
 from requests_connection_manager import HTTPError, MaxRetriesExceeded, ValidationError
-from requests_connection_manager._sync_network import TimedBackend, current_deadline
-from requests_connection_manager._wire import Wire, current_wire
+from requests_connection_manager.connections.sync_network import TimedBackend, current_deadline
+from requests_connection_manager.connections.wire import Wire, current_wire
 from requests_connection_manager.httpx_client import PipelineClient
 from requests_connection_manager.rest import Client
 from requests_connection_manager.testing import VirtualClock

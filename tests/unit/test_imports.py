@@ -20,8 +20,8 @@ PACKAGE = "requests_connection_manager"
 # Each layer may import from those above it, and within itself only where this is acyclic.
 LAYERS: Tuple[Tuple[str, ...], ...] = (
     ("_lazy_regex", "_lazy_names", "_frozen_dataclass", "_forks", "_originals"),
-    ("connection_trace", "_pool_books", "_asyncio_socket"),
-    ("_asyncio_stream",),
+    ("connections", "connections.trace", "connections.books", "connections.asyncio_socket"),
+    ("connections.asyncio_stream",),
     (
         *("exceptions", "defaults", "types", "outcome", "redaction", "url_query", "extras"),
         *("certificates", "origins", "rewinding"),
@@ -51,19 +51,26 @@ LAYERS: Tuple[Tuple[str, ...], ...] = (
     ("core", "hop", "failure"),
     ("admission",),
     ("pipeline",),
-    ("_requests_errors", "_httpx_errors", "_http1", "_wire", "network", "environment"),
-    ("_sync_network", "_sync_http2", "_async_http11"),
-    ("_async_connection",),
-    ("_async_pool",),
+    (
+        "_requests_errors",
+        "_httpx_errors",
+        "connections.http1",
+        "connections.wire",
+        "connections.network",
+        "environment",
+    ),
+    ("connections.sync_network", "connections.sync_http2", "connections.async_http11"),
+    ("connections.async_connection",),
+    ("connections.async_pool",),
     (
         *("transport", "_redirect_request", "_deadline_body", "preparation"),
         *("_requests_phases", "_requests_timeouts"),
     ),
-    ("_http1_request", "_aiohttp_errors", "_aiohttp_parser"),
-    ("_aiohttp_opening",),
-    ("_aiohttp_connection",),
-    ("_aiohttp_pool", "_aiohttp_exchange"),
-    ("aiohttp_transport",),
+    ("connections.http1_request", "connections.aiohttp_errors", "connections.aiohttp_parser"),
+    ("connections.aiohttp_opening",),
+    ("connections.aiohttp_connection",),
+    ("connections.aiohttp_pool", "connections.aiohttp_exchange"),
+    ("connections.aiohttp_transport",),
     ("http_backends",),
     ("_httpx_building", "_httpx_shortcuts"),
     ("_httpx_hop",),
@@ -195,7 +202,7 @@ KNOW_REQUESTS = {
     "_redirect_request",
     "_deadline_body",
     "_sync",
-    "_wire",
+    "connections.wire",
     "adapter",
     "batch._requests_responses",
     "client_patterns.retrying",
@@ -206,7 +213,12 @@ KNOW_REQUESTS = {
     "streaming._requests_exchange",
     "types",
 }
-KNOW_HTTPX = {"_async_http11", "_httpx_errors", "aiohttp_transport", "transport"}
+KNOW_HTTPX = {
+    "connections.async_http11",
+    "_httpx_errors",
+    "connections.aiohttp_transport",
+    "transport",
+}
 # Code that must run without sleeping, sending or an event loop.
 PURE = [
     *(name for name in RANK if name.startswith("policies")),
@@ -350,7 +362,15 @@ def test_importing_and_building_a_manager_leaves_the_heavy_modules_alone() -> No
 
 # What the first manager loads, the first request, and what only some programs, or only failures.
 BUILDING = {"registry", "stages", "policies.circuit_breaker", "policies.rate_limit"}
-SENDING = {"_sync", "pipeline", "admission", "hop", "_http1", "_deadline_body", "url_query"}
+SENDING = {
+    "_sync",
+    "pipeline",
+    "admission",
+    "hop",
+    "connections.http1",
+    "_deadline_body",
+    "url_query",
+}
 RARE = {
     *("_requests_errors", "_requests_phases", "failure", "flavours", "error_detail", "redirects"),
     *("attempt_headers", "inspection", "_line_parser", "batch.gather", "certificates", "extras"),

@@ -20,8 +20,8 @@ from requests_connection_manager import (
     MaxRetriesExceeded,
     RateLimitExceeded,
 )
-from requests_connection_manager._wire import Wire
 from requests_connection_manager.batch import Crew, Dismissed
+from requests_connection_manager.connections.wire import Wire
 from requests_connection_manager.testing import (
     FaultServer,
     Received,

@@ -92,9 +92,9 @@ def test_the_child_uses_connections_of_its_own() -> None:
 def test_a_lock_that_another_thread_held_does_not_stop_the_child(held: str) -> None:
     out = run(
         f"""
-        from requests_connection_manager import _wire
-        from requests_connection_manager._wire import watchdog
-        _abort_lock = _wire._abort_lock
+        from requests_connection_manager.connections import wire
+        from requests_connection_manager.connections.wire import watchdog
+        _abort_lock = wire._abort_lock
         manager = ConnectionManager(rate_limit_requests=50)
         manager.get(server.url("/"), total_timeout=20)
         scope = manager.core.registry.scopes()[0]

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from requests_connection_manager._pool_books import PoolBooks
+from requests_connection_manager.connections.books import PoolBooks
 
 HOSTS = ["a", "b", "c"]
 

@@ -18,8 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 from urllib3.util.request import SKIP_HEADER
 
-from ._lazy_regex import lazy_regex
-from ._originals import still_own
+from .._lazy_regex import lazy_regex
+from .._originals import still_own
 
 # Larger ones are not copied: what one system call less saves is lost again.
 _SMALL_BODY = 64 * 1024

@@ -13,11 +13,11 @@ from typing import Any, Dict, Optional, Tuple, Type
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import StreamWriter
 
-from ._aiohttp_errors import body_error, head_error
-from ._aiohttp_opening import Opener, Origin
-from ._aiohttp_parser import LenientParser
+from ..transport import hx
+from .aiohttp_errors import body_error, head_error
+from .aiohttp_opening import Opener, Origin
+from .aiohttp_parser import LenientParser
 from .network import is_readable
-from .transport import hx
 
 # What httpx lets a head grow to; aiohttp alone would stop at 8 KiB a line, and at no sum of them.
 _LONGEST = 100 * 1024

@@ -14,7 +14,7 @@ from typing import Any, Optional
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .transport import hx
+from ..transport import hx
 
 
 def connect_error(error: Exception) -> hx.TransportError:

@@ -1,7 +1,7 @@
 """What is made faster in the streams below httpcore.
 
 Holds :class:`QuickBackend`, which wraps the network backend that httpcore chose. On asyncio it
-takes over what that opened (``_asyncio_stream``), elsewhere it remembers the socket of each stream.
+takes over what that opened (``asyncio_stream``), elsewhere it remembers the socket of each stream.
 It gives the same answers as httpcore, but for errors of TLS that it would let through.
 """
 
@@ -43,7 +43,7 @@ class QuickBackend(httpcore.AsyncNetworkBackend):
             socket_options=socket_options,
         )
         if type(stream).__module__ == "httpcore._backends.anyio":
-            from ._asyncio_stream import taken_over  # not on trio
+            from .asyncio_stream import taken_over  # not on trio
 
             return taken_over(stream._stream, is_readable) or QuickStream(stream)  # type: ignore[attr-defined]  # anyio's
         return QuickStream(stream)

@@ -1,7 +1,7 @@
 """The connections of aiohttp's that one event loop has.
 
 Holds :class:`ConnectionPool`, which waits, opens and closes; which connection serves which request
-is decided by ``_pool_books``, as for httpx's own transport. Knows nothing of HTTP.
+is decided by ``books``, as for httpx's own transport. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import asyncio
 from functools import partial
 from typing import Any, Iterable, List, Optional
 
-from ._aiohttp_connection import Connection
-from ._aiohttp_opening import Opener, Origin
-from ._pool_books import PoolBooks
-from .transport import hx
+from ..transport import hx
+from .aiohttp_connection import Connection
+from .aiohttp_opening import Opener, Origin
+from .books import PoolBooks
 
 _UNLIMITED = 2**63
 
@@ -30,6 +30,7 @@ class Ticket:
 
     @property
     def request(self) -> Any:
+        """What the books ask for its ``url.origin``."""
         return self
 
     url = request

@@ -15,8 +15,8 @@ from typing import Any, Iterable, Iterator, Optional, Type
 
 import httpcore
 
-from ._wire import current_wire
-from .policies.deadline import Deadline
+from ..policies.deadline import Deadline
+from .wire import current_wire
 
 current_deadline: contextvars.ContextVar[Optional[Deadline]] = contextvars.ContextVar(
     "requests_connection_manager_deadline", default=None

@@ -15,8 +15,8 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from ._aiohttp_errors import connect_error, root_of
-from .transport import hx
+from ..transport import hx
+from .aiohttp_errors import connect_error, root_of
 
 
 class Origin(NamedTuple):
@@ -28,6 +28,7 @@ class Origin(NamedTuple):
 
     @property
     def secure(self) -> bool:
+        """Whether it speaks TLS."""
         return self.scheme in ("https", "wss")
 
 

@@ -16,12 +16,12 @@ import httpcore
 from httpcore._async import connection_pool
 from httpx._transports import default
 
-from ._aiohttp_connection import Connection
-from ._aiohttp_exchange import Timeouts, Trace, exchange
-from ._aiohttp_opening import Opener, Origin, proxy_headers
-from ._aiohttp_pool import ConnectionPool
-from ._http1_request import Head, write_head
-from .transport import hx
+from ..transport import hx
+from .aiohttp_connection import Connection
+from .aiohttp_exchange import Timeouts, Trace, exchange
+from .aiohttp_opening import Opener, Origin, proxy_headers
+from .aiohttp_pool import ConnectionPool
+from .http1_request import Head, write_head
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 

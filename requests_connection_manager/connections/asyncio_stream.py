@@ -1,6 +1,6 @@
 """A stream of httpcore's directly over asyncio's transport.
 
-Holds :class:`AsyncioStream`, what httpcore sees of a socket (``_asyncio_socket``), with or without
+Holds :class:`AsyncioStream`, what httpcore sees of a socket (``asyncio_socket``), with or without
 TLS. It takes 60 µs a request less than over anyio; errors and their causes are the same. Knows
 nothing of HTTP.
 """
@@ -18,7 +18,7 @@ import httpcore
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from ._asyncio_socket import AsyncioSocket, TimedOut
+from .asyncio_socket import AsyncioSocket, TimedOut
 
 _Errors = Dict[Type[Exception], Type[Exception]]
 _READING: _Errors = {

@@ -14,7 +14,7 @@ from httpcore import ConnectionNotAvailable
 from httpcore._async import connection, connection_pool
 from httpcore._async.connection import AsyncHTTPConnection
 
-from ._async_http11 import QuickHTTP11
+from .async_http11 import QuickHTTP11
 
 _LIBRARY = (vars(connection), vars(connection_pool))
 

@@ -26,7 +26,7 @@ from httpcore._async.http11 import (
 )
 from httpx import ByteStream
 
-from .connection_trace import AsyncConnectionTrace
+from .trace import AsyncConnectionTrace
 
 _LOG = logging.getLogger("httpcore.http11")
 _NOBODY = AsyncConnectionTrace(None)

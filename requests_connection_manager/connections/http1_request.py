@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Any, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
-from .transport import hx
+from ..transport import hx
 
 Header = Tuple[bytes, bytes]
 

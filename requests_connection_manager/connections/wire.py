@@ -24,8 +24,8 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from ._lazy_names import lazy_function
-from ._originals import still_own
+from .._lazy_names import lazy_function
+from .._originals import still_own
 
 # Classes of whose request() it is known what it does with the headers.
 _STOCK = (HTTPConnection, HTTPSConnection)
@@ -35,7 +35,7 @@ _urllib3_opens = still_own(
     *("HTTPSConnectionPool.urlopen", "HTTPSConnectionPool._make_request"),
     *("connection.HTTPConnection.request", "connection.HTTPSConnection.request"),
 )
-_quicken = lazy_function(__package__, "_http1", "quicken")
+_quicken = lazy_function(__package__, "http1", "quicken")
 
 _ATTRIBUTE = "_wire_in_use"
 

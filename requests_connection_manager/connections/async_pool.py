@@ -1,7 +1,7 @@
 """httpcore's pools of asynchronous connections, with books that do not grow slower.
 
 Holds the pools that take the place of httpcore's own, and :func:`quick_pool`. They wait, open and
-close as httpcore does; which connection serves which request is the books' (``_pool_books``), how a
+close as httpcore does; which connection serves which request is the books' (``books``), how a
 request is sent is the connections'.
 """
 
@@ -16,9 +16,9 @@ from httpcore._async.connection import AsyncHTTPConnection
 from httpcore._async.connection_pool import AsyncPoolRequest
 from httpcore._async.http_proxy import AsyncForwardHTTPConnection
 
-from ._async_connection import QuickConnection, is_genuine
-from ._async_http11 import QuickBody
-from ._pool_books import PoolBooks
+from .async_connection import QuickConnection, is_genuine
+from .async_http11 import QuickBody
+from .books import PoolBooks
 
 _SCHEMES = frozenset({b"http", b"https", b"ws", b"wss"})
 

@@ -10,10 +10,10 @@ from typing import Any, AsyncIterator, Callable, Dict, Mapping, Optional
 
 from aiohttp import EMPTY_PAYLOAD
 
-from ._aiohttp_connection import Connection
-from ._http1_request import Framing, Head
-from .connection_trace import AsyncConnectionTrace
-from .transport import hx
+from ..transport import hx
+from .aiohttp_connection import Connection
+from .http1_request import Framing, Head
+from .trace import AsyncConnectionTrace
 
 Timeouts = Mapping[str, Optional[float]]
 
