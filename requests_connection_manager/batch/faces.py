@@ -6,11 +6,11 @@ the methods need is loaded when they are first called, so that it costs nobody e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Generator, Optional, TypeVar, Union
 
 if TYPE_CHECKING:
     import os
-    from typing import AsyncIterable, Iterable
+    from typing import AsyncIterable, Generic, Iterable
 
     from .async_batch import AsyncBatch
     from .journal import Journal
@@ -20,10 +20,23 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+if TYPE_CHECKING:
+
+    class _Of(Generic[R]):
+        """What is generic in its responses."""
+
+else:
+
+    class _Of:
+        # On Python 3.8 Generic has a __new__, whose parameters help() would show for the clients.
+        def __class_getitem__(cls, responses):
+            return cls
+
+
 _MAX_BODY_BYTES = 64 * 1024
 
 
-class Batching(Generic[R]):
+class Batching(_Of[R]):
     """Batches for a synchronous client."""
 
     def _batch_responses(self) -> Responses:
@@ -129,7 +142,7 @@ class Batching(Generic[R]):
         return client.request(method, url, **kwargs)
 
 
-class AsyncBatching(Generic[R]):
+class AsyncBatching(_Of[R]):
     """Batches for an asynchronous client."""
 
     def _batch_responses(self) -> Responses:
