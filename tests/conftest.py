@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import pytest
-from drivers import DRIVERS, LIBRARY_DRIVERS, driver_for
+from drivers import ANYIO_LOSES_SOCKETS, DRIVERS, LIBRARY_DRIVERS, driver_for
 from rest_drivers import Servers, rest_driver_for
 
 from requests_connection_manager.testing import FaultServer, VirtualClock
-
-# Before 4.6 anyio loses the socket when it is cancelled while it connects; so does bare httpx then.
-ANYIO_LOSES_SOCKETS = tuple(map(int, version("anyio").split(".")[:2])) < (4, 6)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.metadata import version
 
 import anyio
 import anyio.from_thread
@@ -35,6 +36,9 @@ from requests_connection_manager import (
     RetrySuppressed,
 )
 from requests_connection_manager.async_manager import AsyncConnectionManager
+
+# Before 4.6 anyio loses the socket when it is cancelled while it connects; so does bare httpx then.
+ANYIO_LOSES_SOCKETS = tuple(map(int, version("anyio").split(".")[:2])) < (4, 6)
 
 LIBRARY_DRIVERS = ("sync", "asyncio", "trio")
 """The worlds whose transports are those of requests and httpx."""

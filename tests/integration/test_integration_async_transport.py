@@ -10,7 +10,6 @@ import socket
 import ssl
 import time
 import types
-from importlib.metadata import version
 from typing import Any, AsyncIterator, Awaitable, Callable, ClassVar, Dict, List
 
 import anyio
@@ -21,7 +20,7 @@ import h2.events
 import httpcore
 import httpx
 import pytest
-from drivers import wait_until
+from drivers import ANYIO_LOSES_SOCKETS, wait_until
 
 from requests_connection_manager import AsyncConnectionManager
 from requests_connection_manager.connections.async_pool import (
@@ -68,11 +67,7 @@ def answering(*parts: bytes) -> Any:
     return type(made)(name="raw", head=(b"".join(parts),))
 
 
-# What httpx's iterators leave to the garbage collector when they are given up, of which trio warns,
-# and the socket that anyio before 4.6 loses when it is cancelled while it connects.
-ANYIO_LOSES_SOCKETS = tuple(map(int, version("anyio").split(".")[:2])) < (4, 6)
-
-
+# What httpx's iterators leave to the garbage collector when they are given up, of which trio warns.
 def with_leftovers(test: Any) -> Any:
     for warning in ("pytest.PytestUnraisableExceptionWarning", "ResourceWarning"):
         test = pytest.mark.filterwarnings(f"ignore::{warning}")(test)
