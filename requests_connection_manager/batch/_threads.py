@@ -15,7 +15,7 @@ from collections import abc
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Generator, Iterator, List, Optional, Union
 
-from .crew import Crew, Dismissed, current_crew
+from .crew import WAIT_SECONDS, Crew, Dismissed, current_crew
 from .intake import Intake
 from .plan import Plan
 from .recorder import Job, Recorder
@@ -190,7 +190,11 @@ class Workers:
 
     def wait(self) -> BatchResult[Any]:
         """Return a result as soon as there is one; raise what ended a worker."""
-        return self._taken(self._results.get())
+        while True:
+            try:
+                return self._taken(self._results.get(timeout=WAIT_SECONDS))
+            except Empty:
+                continue
 
     def finished(self) -> Iterator[BatchResult[Any]]:
         """Give the results that are there."""

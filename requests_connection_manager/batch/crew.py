@@ -9,6 +9,10 @@ import contextvars
 import threading
 from typing import Any, Optional, Set
 
+WAIT_SECONDS = 0.5
+"""How long whoever owns a batch waits at a time. Python notices a Ctrl-C that comes right before an
+endless wait begins only when that ends, and on Windows any that comes during it."""
+
 
 class Crew:
     """The workers of a running batch, and the way to make them stop.
@@ -68,4 +72,4 @@ current_crew: contextvars.ContextVar[Optional[Crew]] = contextvars.ContextVar(
     "requests_connection_manager_crew", default=None
 )
 
-__all__ = ["Crew", "Dismissed", "current_crew"]
+__all__ = ["WAIT_SECONDS", "Crew", "Dismissed", "current_crew"]

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Awaitable, Callable, List, Optional, TypeVar
 
-from .crew import Crew, Dismissed, current_crew
+from .crew import WAIT_SECONDS, Crew, Dismissed, current_crew
 from .items import Item
 
 # For all threads of a batch that was interrupted, of which few take more than a moment.
@@ -98,7 +98,8 @@ def run_batch(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(WAIT_SECONDS)
     except BaseException:
         crew.dismiss()
         end = time.monotonic() + _FAREWELL_SECONDS

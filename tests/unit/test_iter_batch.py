@@ -149,6 +149,31 @@ INTERRUPTED = """
         print(manager.get(server.url("/other")).status_code)
 """
 
+# As a signal that comes right before the owner of the batch begins to wait: it wakes nobody.
+UNSEEN = """
+    import signal, threading
+    from requests_connection_manager import ConnectionManager
+    from requests_connection_manager.testing import FaultServer, reply
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    over = threading.Event()
+
+    def interrupt(received):
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        over.wait(100)
+        return reply(200)
+
+    with FaultServer() as server:
+        server.route("/interrupt", interrupt)
+        manager = ConnectionManager(timeout=None, rate_limit_requests=None)
+        try:
+            for result in manager.iter_batch([("GET", server.url("/interrupt"))]):
+                print(result)
+        except KeyboardInterrupt:
+            print("interrupted")
+        over.set()
+"""
+
 KILLED = """
     import os, signal, sys
     from requests_connection_manager import ConnectionManager
@@ -160,6 +185,11 @@ KILLED = """
             if count == 50:
                 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_that_wakes_nobody_ends_the_batch() -> None:
+    assert run(UNSEEN).stdout == "interrupted\n"
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

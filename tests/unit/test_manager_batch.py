@@ -273,20 +273,34 @@ INTERRUPTED = """
     ids=["waiting for an answer", "waiting to try again", "both"],
 )
 def test_an_interrupt_ends_the_batch_and_its_sockets(others: str) -> None:
+    lines = interrupted(textwrap.dedent(INTERRUPTED) % others)
+    assert lines[:3] == ["interrupted", "[]", "True"]
+    assert lines[4] == "404"
+    failures = 0 if "busy" not in others else 1
+    assert int(lines[3].split()[0]) <= 2 * failures
+    assert lines[3].split()[1] == "closed"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_that_wakes_nobody_ends_the_batch() -> None:
+    # As one that comes right before the owner of the batch begins to wait.
+    kill = "os.kill(os.getpid(), signal.SIGINT)"
+    assert kill in INTERRUPTED
+    unseen = INTERRUPTED.replace(kill, "signal.pthread_kill(threading.get_ident(), signal.SIGINT)")
+    lines = interrupted(textwrap.dedent(unseen) % "[hole] * 3")
+    assert lines[:3] == ["interrupted", "[]", "True"]
+
+
+def interrupted(program: str) -> List[str]:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(INTERRUPTED) % others],
+        [sys.executable, "-W", "error", "-c", program],
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[:3] == ["interrupted", "[]", "True"]
-    assert lines[4] == "404"
-    failures = 0 if "busy" not in others else 1
-    assert int(lines[3].split()[0]) <= 2 * failures
-    assert lines[3].split()[1] == "closed"
+    return done.stdout.splitlines()
 
 
 # -- what is no failure of a call
