@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import http.client as client
 import io
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Optional
 
 from urllib3 import connection as urllib3_connection
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -44,6 +44,25 @@ _client_writes = still_own(client, "HTTPConnection.putheader", "HTTPConnection._
 _client_reads = still_own(
     client, "parse_headers", "_read_headers", "HTTPResponse.begin", "HTTPResponse._read_status"
 )
+
+
+class _Cookieless(client.HTTPMessage):
+    """A head that sets no cookie; ``http.cookiejar`` asks four times, 1 µs each.
+
+    :param count: of its fields; what is added later may be a cookie.
+    """
+
+    _headers: Any
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+
+    def get_all(self, name: str, failobj: Any = None) -> Any:
+        """Return the values of a field."""
+        if len(self._headers) == self._count and name in ("Set-Cookie", "Set-Cookie2"):
+            return failobj
+        return super().get_all(name, failobj)
 
 
 class _QuickResponse(client.HTTPResponse):
@@ -82,15 +101,16 @@ class _QuickResponse(client.HTTPResponse):
         if len(lines) > _limits._MAXHEADERS or b"multipart/" in head or b"message/" in head:
             return False
         file.read(found.end())
-        self._take(int(found[1]), (found[2] or b"").decode("ascii").strip(), lines[:-1])
+        cookieless = b"set-cookie" not in head
+        message: Any = _Cookieless(len(lines) - 1) if cookieless else client.HTTPMessage()
+        fields = (line.partition(":") for line in lines[:-1])
+        message._headers = [(name, value.lstrip(" \t")) for name, _, value in fields]
+        message._payload = ""
+        self._take(int(found[1]), (found[2] or b"").decode("ascii").strip(), message)
         self.complete = bool(self.length) and len(arrived) - found.end() >= self.length
         return True
 
-    def _take(self, status: int, reason: str, lines: Iterable[str]) -> None:
-        message: Any = client.HTTPMessage()
-        fields = (line.partition(":") for line in lines)
-        message._headers = [(name, value.lstrip(" \t")) for name, _, value in fields]
-        message._payload = ""
+    def _take(self, status: int, reason: str, message: Any) -> None:
         self.code = self.status = status
         self.reason, self.version = reason, 11
         self.headers = self.msg = message

@@ -54,7 +54,7 @@ def message_picture(message: Any) -> Any:
         return message
     payload = message.get_payload()
     return {
-        **vars(message),
+        **{name: one for name, one in vars(message).items() if name != "_count"},
         "defects": [repr(one) for one in message.defects],
         "_payload": [message_picture(one) for one in payload]
         if isinstance(payload, list)
@@ -84,7 +84,7 @@ def picture(response: requests.Response) -> Dict[str, Any]:
         "raw body": (raw.tell(), raw.length_remaining, raw.closed, raw.isclosed(), raw.read()),
         "raw msg": (raw.msg, raw.chunked, raw.connection),
         "original": own,
-        "message class": type(original.msg),
+        "message class": isinstance(original.msg, http.client.HTTPMessage),
         "message": message_picture(original.msg),
         "lines": original.msg.getallmatchingheaders("x-a"),
         "all": [original.msg.get_all(name) for name in original.msg],
